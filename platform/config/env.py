@@ -1,0 +1,88 @@
+"""Settings from the environment, each read once and with a sentence that says how to mend a bad one."""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off", ""}
+
+
+def required(name: str, *, hint: str) -> str:
+    """The variable's value; ImproperlyConfigured with the hint when it is unset or empty."""
+    value = os.environ.get(name, "")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set. {hint}")
+    return value
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, default)
+
+
+def boolean(name: str, *, default: bool) -> bool:
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    if value.lower() in TRUE:
+        return True
+    if value.lower() in FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name} is {value!r}. Set it to 1 or 0.")
+
+
+def integer(name: str, default: int, *, least: int = 0) -> int:
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    if not value.isdecimal() or int(value) < least:
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to a whole number of {least} or more.")
+    return int(value)
+
+
+def words(name: str) -> list[str]:
+    """A comma-separated list, blanks dropped."""
+    return [word.strip() for word in text(name).split(",") if word.strip()]
+
+
+def path(name: str, default: Path) -> Path:
+    return Path(text(name) or default).expanduser().resolve()
+
+
+def database(name: str, *, hint: str) -> dict[str, object]:
+    """Django's connection settings from a postgresql:// address, e.g. postgresql://user:password@host:5432/name?host=/socket/dir."""
+    address = required(name, hint=hint)
+    parts = urlsplit(address)
+    if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
+        raise ImproperlyConfigured(
+            f"{name} is not the address of a PostgreSQL database. Write it as postgresql://user:password@host:5432/name."
+        )
+    options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
+    socket_folder = unquote(options.pop("host", ""))
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"The port in {name} is not a number. Write it as host:5432.") from error
+    return {
+        "NAME": unquote(parts.path.strip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": socket_folder or parts.hostname or "",
+        "PORT": str(port or options.pop("port", "")),
+        "OPTIONS": {key: unquote(value) for key, value in options.items()},
+    }
+
+
+def web_address(name: str, *, hint: str) -> tuple[str, str, int | None]:
+    """(scheme, host, port or None) of an http(s) address."""
+    address = required(name, hint=hint)
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"The port in {name} is not a number. {hint}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+        raise ImproperlyConfigured(f"{name} is {address!r}. {hint}")
+    return parts.scheme, parts.hostname.lower().rstrip("."), port

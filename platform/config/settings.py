@@ -1,0 +1,198 @@
+"""Django's settings. Everything that differs between machines comes from the environment (config.env)."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from config import env
+from config.logging import configure_logging
+from config.sentry import configure_sentry
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# --- Where this copy runs -------------------------------------------------------------------------------------------------
+COMANDA_ENV = env.text("COMANDA_ENV", "development")
+if COMANDA_ENV not in {"development", "production"}:
+    raise ImproperlyConfigured(f"COMANDA_ENV is {COMANDA_ENV!r}. Set it to development or production.")
+DEVELOPMENT = COMANDA_ENV == "development"
+DEBUG = False  # Errors look in development as they do in production; the traceback is in the log.
+RELEASE = env.text("COMANDA_RELEASE", "unreleased")
+
+DATA_FOLDER = env.path("COMANDA_DATA", REPOSITORY / ".data")
+SECRET_KEY = env.required("SECRET_KEY", hint="Set it to 50 or more random characters, the same on every machine.")
+if not DEVELOPMENT and len(SECRET_KEY) < 50:
+    raise ImproperlyConfigured("SECRET_KEY is too short to be safe. Set it to 50 or more random characters.")
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
+
+PUBLIC_SCHEME, BASE_DOMAIN, PUBLIC_PORT = env.web_address(
+    "PUBLIC_URL", hint="Set it to the platform's own address, for example https://comanda.example or http://localhost:8000."
+)
+HTTPS = PUBLIC_SCHEME == "https"
+if not DEVELOPMENT and not HTTPS:
+    raise ImproperlyConfigured("PUBLIC_URL is not https. People's sign-ins and payments need https outside development.")
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)  # How many proxies in front add to X-Forwarded-For.
+
+# --- Applications ---------------------------------------------------------------------------------------------------------
+SHARED_APPS = [
+    "django_tenants",
+    "django.contrib.contenttypes",  # django-tenants' database backend imports its model; nothing of ours uses it.
+    "django.contrib.staticfiles",
+    "django_q",
+    "django_htmx",
+    "corsheaders",
+    "ninja",
+    "core",
+    "tenants",
+    "accounts",
+    "billing",
+    "ops",
+    "config",
+]
+TENANT_APPS = ["shop"]
+INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
+TENANT_MODEL = "tenants.Cafeteria"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MIDDLEWARE = [
+    "core.middleware.RequestMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "tenants.middleware.TenantMiddleware",
+    "core.middleware.PageMiddleware",
+]
+ROOT_URLCONF = "config.urls_tenant"
+PUBLIC_URLCONF = "config.urls_public"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+
+# --- Database -------------------------------------------------------------------------------------------------------------
+DATABASE_HINT = "Set it to postgresql://user:password@host:5432/name, or use `make run`, which brings its own PostgreSQL."
+DATABASES = {
+    "default": {
+        **env.database("DATABASE_URL", hint=DATABASE_HINT),
+        "ENGINE": "tenants.backend",
+        # A backend's catalogue caches grow with each cafeteria that it visits and never shrink: bound its life.
+        "CONN_MAX_AGE": env.integer("CONN_MAX_AGE", 120),
+        "CONN_HEALTH_CHECKS": False,
+        # A transaction pooler may sit in front.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "ATOMIC_REQUESTS": False,  # Scopes are the transactions: tenants.scope, decision 0002.
+        "TEST": {"NAME": env.text("TEST_DATABASE_NAME", "comanda_test")},
+    },
+}
+# Session locks, LISTEN and migrations go past the pooler.
+DATABASE_DIRECT_URL = env.text("DATABASE_DIRECT_URL")
+
+# --- People ---------------------------------------------------------------------------------------------------------------
+PASSWORD_HASHERS = ["core.passwords.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "core.passwords.MaximumLengthValidator"},
+    {"NAME": "core.passwords.NotTheEmailValidator"},
+]
+ACCESS_TOKEN_LIFE = timedelta(minutes=env.integer("ACCESS_TOKEN_MINUTES", 30, least=1))
+REFRESH_TOKEN_LIFE = timedelta(days=env.integer("REFRESH_TOKEN_DAYS", 30, least=1))
+
+# --- Cookies: host-only, never on the parent domain ---------------------------------------------------------------------
+COOKIE_PREFIX = "__Host-" if HTTPS else ""
+SESSION_ENGINE = "core.sessions"
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}comanda"
+SESSION_COOKIE_AGE = 30 * 24 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = HTTPS
+LANGUAGE_COOKIE_NAME = "lang"
+CSRF_USE_SESSIONS = True
+CSRF_FAILURE_VIEW = "core.error_pages.csrf_failed"
+CSRF_TRUSTED_ORIGINS: list[str] = []
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+ALLOWED_HOSTS = ["*"]  # The hosts are rows: tenants.middleware answers 404 to every other one.
+
+CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS") or (
+    ["http://localhost:3000", "http://localhost:5173"] if DEVELOPMENT else []
+)
+CORS_URLS_REGEX = r"^/(api/|health)"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-none-match", "x-requested-with"]
+CORS_EXPOSE_HEADERS = ["etag", "x-request-id", "retry-after"]
+
+# --- Limits ---------------------------------------------------------------------------------------------------------------
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+IMAGE_MAX_BYTES = 8 * 1024 * 1024
+MENU_CSV_MAX_BYTES = 1024 * 1024
+LOGIN_FAILURES_PER_ACCOUNT = env.integer("LOGIN_FAILURES_PER_ACCOUNT", 10, least=1)
+LOGIN_FAILURES_PER_ADDRESS = env.integer("LOGIN_FAILURES_PER_ADDRESS", 200, least=1)
+LOGIN_FAILURE_WINDOW = timedelta(minutes=15)
+
+# --- Pages ----------------------------------------------------------------------------------------------------------------
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": ["django.template.context_processors.request", "core.context.page"],
+            "builtins": ["core.templatetags.comanda", "django.templatetags.i18n", "django.templatetags.static"],
+        },
+    }
+]
+LANGUAGE_CODE = "es"
+LANGUAGES = [("es", _("Spanish")), ("en", _("English"))]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_FOLDER / "static"
+MEDIA_URL = "/media/"
+MEDIA_ROOT = DATA_FOLDER / "media"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "KEY_FUNCTION": "django_tenants.cache.make_key"}}
+
+# --- Jobs: figures from the facts on django-q2 -----------------------------------------------------------------------------
+Q_CLUSTER = {
+    "name": "short",
+    "orm": "default",
+    "workers": 2,
+    "queue_limit": 2,
+    "timeout": 60,
+    "retry": 240,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "catch_up": False,
+    "poll": 0.5,
+    "save_limit": 100,
+    "label": "Comanda jobs",
+    "ALT_CLUSTERS": {
+        "long": {
+            "workers": 1,
+            "queue_limit": 1,
+            "timeout": 3600,
+            "retry": 10900,
+            "ack_failures": True,
+            "max_attempts": 1,
+            "catch_up": False,
+            "scheduler": False,
+        },
+    },
+}
+JOB_SCOPE = "tenants.jobs.scope_for_job"  # core cannot import tenants: how a job enters its cafeteria.
+
+# --- Watching -------------------------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.text("METRICS_TOKEN")  # Without one, /metrics answers this machine only.
+LOGGING_CONFIG = None
+configure_logging(json_lines=env.text("LOG_FORMAT", "text" if DEVELOPMENT else "json") == "json", level=env.text("LOG_LEVEL", "INFO"))
+configure_sentry(dsn=env.text("SENTRY_DSN"), environment=COMANDA_ENV, release=RELEASE)
+
+USE_X_FORWARDED_HOST = False
+SECURE_CONTENT_TYPE_NOSNIFF = True
+TEST_RUNNER = "django.test.runner.DiscoverRunner"
+SILENCED_SYSTEM_CHECKS: list[str] = []
