@@ -1,0 +1,29 @@
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from core.identity.models import Account, SignInSession
+
+
+class User(Account):
+    """Somebody of the platform: an owner of cafeterias, or an admin."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", _("owner")
+        ADMIN = "admin", _("admin")
+
+    email = models.CharField(max_length=254, unique=True)
+    role = models.CharField(max_length=12, choices=Role, default=Role.OWNER)
+
+
+class UserSession(SignInSession):
+    user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
+
+
+class Handoff(models.Model):
+    """A way for a platform user into one cafeteria's site: used once, within a minute."""
+
+    code_hash = models.CharField(max_length=64, unique=True)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    cafeteria_id = models.BigIntegerField()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)

@@ -1,0 +1,70 @@
+"""The cafeterias, as the platform sees them. All of it lives in the public schema."""
+
+import uuid
+from datetime import time
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django_tenants.models import DomainMixin, TenantMixin
+
+
+class Cafeteria(TenantMixin):
+    class Status(models.TextChoices):
+        OPEN = "open", _("open")
+        SUSPENDED = "suspended", _("suspended")
+        CLOSED = "closed", _("closed")
+
+    # Only tenants.provisioning makes and drops schemas.
+    auto_create_schema = False
+    auto_drop_schema = False
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    slug = models.CharField(max_length=63, unique=True)
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True, default="")
+    address = models.CharField(max_length=200, blank=True, default="")
+    owner_id = models.BigIntegerField(db_index=True)  # accounts.User, by id: imports go down
+    status = models.CharField(max_length=12, choices=Status, default=Status.OPEN, db_index=True)
+    currency = models.CharField(max_length=3, default="ARS")
+    timezone = models.CharField(max_length=64, default="America/Argentina/Buenos_Aires")
+    day_cutoff = models.TimeField(default=time(4, 0))
+    language = models.CharField(max_length=2, default="es")
+    brand = models.CharField(max_length=20, default="terracotta")
+    accepts_orders = models.BooleanField(default=True)  # the pause switch for orders from the site
+    generation = models.IntegerField(default=1)
+    revision = models.IntegerField(default=1)
+    schema_head = models.CharField(max_length=64, default="", db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Domain(DomainMixin):
+    """A cafeteria's own domain. Its subdomain of the platform needs no row: that is the slug."""
+
+
+class Pulse(models.Model):
+    """Counters that a change bumps in its own transaction: whoever holds the same numbers holds the newest page."""
+
+    cafeteria = models.OneToOneField(Cafeteria, models.CASCADE, primary_key=True)
+    menu = models.BigIntegerField(default=1)
+    orders = models.BigIntegerField(default=1)
+
+
+class MigrationStatus(models.Model):
+    """How far one cafeteria's schema is in the fleet's newest migration run."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        DONE = "done"
+        FAILED = "failed"
+
+    cafeteria = models.OneToOneField(Cafeteria, models.CASCADE, primary_key=True)
+    target = models.CharField(max_length=64)
+    state = models.CharField(max_length=12, choices=State, default=State.PENDING, db_index=True)
+    attempts = models.IntegerField(default=0)
+    error = models.TextField(blank=True, default="")
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
