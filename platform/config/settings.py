@@ -188,6 +188,7 @@ JOB_SCOPE = "tenants.jobs.scope_for_job"  # core cannot import tenants: how a jo
 
 # --- Watching -------------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # Without one, /metrics answers this machine only.
+LOG_REQUESTS = env.boolean("LOG_REQUESTS", default=not DEVELOPMENT)
 LOGGING_CONFIG = None
 configure_logging(json_lines=env.text("LOG_FORMAT", "text" if DEVELOPMENT else "json") == "json", level=env.text("LOG_LEVEL", "INFO"))
 configure_sentry(dsn=env.text("SENTRY_DSN"), environment=COMANDA_ENV, release=RELEASE)

@@ -1,0 +1,104 @@
+"""What every API door shares: schemas, error answers, and the scope around an operation."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import ninja
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.module_loading import import_string
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from pydantic import AfterValidator, ConfigDict, StringConstraints
+
+from core.errors import AppError, TooLarge
+
+
+def _without_nul(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("contains a NUL character")
+    return value
+
+
+type Text = Annotated[str, AfterValidator(_without_nul)]  # PostgreSQL stores no NUL
+
+
+def text(*, least: int = 0, most: int) -> Any:
+    """A string type: trimmed, bounded, without NUL."""
+    return Annotated[str, StringConstraints(strip_whitespace=True, min_length=least, max_length=most), AfterValidator(_without_nul)]
+
+
+class Schema(ninja.Schema):
+    """The base of request bodies: unknown fields are ignored, as clients of later versions may send them."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ErrorOut(ninja.Schema):
+    detail: str
+    code: str
+
+
+class ValidationOut(ninja.Schema):
+    detail: list[dict[str, Any]]
+
+
+def errors(*statuses: int) -> dict[int, Any]:
+    """The error answers of an operation, for its documentation; 422 is ninja's list or a sentence."""
+    return {status: (ValidationOut | ErrorOut if status == 422 else ErrorOut) for status in statuses}
+
+
+def json_error(error: AppError) -> JsonResponse:
+    response = JsonResponse({"detail": str(error), "code": error.code}, status=error.status, headers=error.headers)
+    if error.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def handle_errors(api: NinjaAPI) -> None:
+    """Our errors, ninja's and Django's, all in the contract's shape."""
+
+    @api.exception_handler(AppError)
+    def app_error(request: HttpRequest, error: AppError) -> HttpResponse:
+        return json_error(error)
+
+    @api.exception_handler(ValidationError)
+    def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+        # Through json.dumps' default: a rejected value may be anything.
+        detail = json.loads(json.dumps(error.errors, default=str))
+        return JsonResponse({"detail": detail}, status=422)
+
+    @api.exception_handler(HttpError)
+    def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+        code = {401: "not_signed_in", 403: "not_allowed", 404: "not_found", 429: "throttled"}.get(error.status_code, "bad_request")
+        return JsonResponse({"detail": str(error), "code": code}, status=error.status_code)
+
+    @api.exception_handler(RequestDataTooBig)
+    @api.exception_handler(TooManyFilesSent)
+    def too_large(request: HttpRequest, error: Exception) -> HttpResponse:
+        return json_error(TooLarge(limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024 // 1024))
+
+
+def scoped(operation: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A ninja decorator of mode "view": the operation, its authentication included, runs in the scope of the request's cafeteria.
+
+    An answer of 400 or more rolls back: an error that ninja turns into an answer leaves nothing half done.
+    """
+    request_scope = import_string("tenants.scope.request_scope")
+
+    @wraps(operation)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            with request_scope(request):
+                response = operation(request, *args, **kwargs)
+                if response.status_code >= 400:
+                    transaction.set_rollback(True)
+                return response
+        except AppError as error:
+            return json_error(error)
+
+    return wrapper

@@ -1,0 +1,13 @@
+"""The measurements of the web process, in Prometheus' terms. Labels are bounded: never a cafeteria, a path or a person."""
+
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter("comanda_http_requests_total", "Requests answered", ["host_kind", "method", "status"])
+SECONDS = Histogram(
+    "comanda_http_request_seconds",
+    "Time to answer",
+    ["host_kind", "route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+ORDERS = Counter("comanda_orders_total", "Orders placed", ["channel"])
+REFUSED_ORDERS = Counter("comanda_orders_refused_total", "Orders refused", ["code"])

@@ -1,0 +1,95 @@
+"""The outermost layer: the request's id, language, nonce, security headers and measurements."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http.response import HttpResponseBase
+from django.utils import translation
+
+from core.metrics import REQUESTS, SECONDS
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}\Z")
+log = structlog.get_logger("comanda.http")
+
+PLAIN_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+PAGE_HEADERS = {
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
+}
+CSP = (
+    "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'{form_targets}; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class RequestMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if REQUEST_ID.match(given) else uuid4().hex
+        request.request_id = request_id  # type: ignore[attr-defined]
+        request.csp_nonce = secrets.token_urlsafe(12)  # type: ignore[attr-defined]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        response = self._answer(request)
+        _add_headers(request, response, request_id)
+        _measure(request, response, time.perf_counter() - started)
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            return HttpResponseBadRequest('{"detail": "The address contains a NUL character.", "code": "bad_request"}', "application/json")
+        with translation.override(_language(request)):
+            return self.get_response(request)
+
+
+def _language(request: HttpRequest) -> str:
+    chosen = request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME, "")
+    return chosen if chosen in {"es", "en"} else settings.LANGUAGE_CODE
+
+
+def _add_headers(request: HttpRequest, response: HttpResponseBase, request_id: str) -> None:
+    response["X-Request-ID"] = request_id
+    for name, value in PLAIN_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if settings.HTTPS:
+        response["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    if response.get("Content-Type", "").startswith("text/html"):
+        for name, value in PAGE_HEADERS.items():
+            response.headers.setdefault(name, value)
+        policy = CSP.format(nonce=request.csp_nonce, form_targets=_form_targets())  # type: ignore[attr-defined]
+        response.headers.setdefault("Content-Security-Policy", policy)
+
+
+def _form_targets() -> str:
+    """Entering a cafeteria from the platform posts to the platform and is sent on to the cafeteria's host."""
+    port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
+    return f" {settings.PUBLIC_SCHEME}://*.{settings.BASE_DOMAIN}{port}"
+
+
+def _measure(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+    kind = "cafeteria" if getattr(request, "tenant", None) is not None else "platform"
+    match = request.resolver_match
+    route = (match.route if match else "") or "none"
+    REQUESTS.labels(kind, request.method if request.method in METHODS else "other", str(response.status_code)).inc()
+    SECONDS.labels(kind, route).observe(seconds)
+    if isinstance(response, HttpResponse) and response.status_code >= 500:
+        log.error("answered", method=request.method, route=route, status=response.status_code, seconds=round(seconds, 4))
+    elif log.is_enabled_for(20) and settings.LOG_REQUESTS:
+        log.info("answered", method=request.method, route=route, status=response.status_code, seconds=round(seconds, 4))
+
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

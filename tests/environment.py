@@ -1,0 +1,27 @@
+"""A pytest plugin, loaded before Django's settings: the tests' own PostgreSQL and environment."""
+
+import atexit
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from config.dev.postgres import embedded_database
+
+_stack = ExitStack()
+
+
+def start() -> None:
+    # Short on purpose: the socket's path has a limit. Shared by the workers of pytest-xdist, which inherit the environment.
+    if "DATABASE_URL" not in os.environ:
+        folder = Path(tempfile.mkdtemp(prefix="comanda-test-"))
+        folder.chmod(0o755)
+        atexit.register(_stack.close)
+        os.environ["DATABASE_URL"] = _stack.enter_context(embedded_database(folder))
+        os.environ["COMANDA_DATA"] = str(folder)
+    os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
+    os.environ.setdefault("PUBLIC_URL", "http://localhost:8000")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+
+
+start()
