@@ -1,3 +1,4 @@
+import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -6,16 +7,21 @@ from datetime import date
 from decimal import Decimal
 from itertools import batched
 
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.utils import timezone
 
 from core.business_day import business_date
+from core.jobs import enqueue
+from core.jobs.models import Job, Queue
 from core.money import LARGEST
 from shop.menu.models import Product
 from shop.orders.imports.errors import BadLine, SalesFileRefused
 from shop.orders.imports.forms import SalesFile, SoldLine, Ticket, read_sales
 from shop.orders.imports.queries import Names, products_for_items
 from shop.orders.models import DayCounter, Order, OrderItem
+from tenants.pulse import bump_orders
 from tenants.refs import TenantRef
 from tenants.scope import current_tenant
 
@@ -69,6 +75,18 @@ def import_sales(*, raw: bytes, names: Names | None = None, progress: Progress =
     )
 
 
+def enqueue_sales_import(*, cafeteria: TenantRef, raw: bytes, names: Names | None = None) -> Job:
+    """Stores the file and adds the job that imports it (shop.orders.jobs.import_sales). Call outside of a scope: storing may take long."""
+    stored = default_storage.save(f"imports/{cafeteria.uuid}/{hashlib.sha256(raw).hexdigest()}.csv", ContentFile(raw))
+    return enqueue(
+        "shop.orders.jobs.import_sales",
+        queue=Queue.LONG,
+        cafeteria_uuid=cafeteria.uuid,
+        file=stored,
+        names=None if names is None else dict(names),
+    )
+
+
 def _known(file: SalesFile) -> set[str]:
     references = [ticket.reference for ticket in file.tickets]
     return set(Order.objects.filter(import_reference__in=references).values_list("import_reference", flat=True))
@@ -118,6 +136,8 @@ def _write(sales: list[_Sale], tenant: TenantRef, progress: Progress) -> None:
         OrderItem.objects.bulk_create([item for order, sale in zip(orders, batch, strict=True) for item in _items(order, sale)])
         written += len(batch)
         progress(written / len(sales), f"{written} of {len(sales)} tickets imported")
+    if sales:
+        bump_orders()
 
 
 def _reserve_numbers(tickets: Counter[date]) -> dict[date, int]:

@@ -14,7 +14,7 @@ class BadLine:
     def __str__(self) -> str:
         if not self.line:
             return f"The file {self.problem}."
-        place = f"line {self.line}, {self.column}" if self.column else f"line {self.line}"
+        place = f"Line {self.line}, {self.column}" if self.column else f"Line {self.line}"
         return f"{place}: {self.problem}."
 
 

@@ -50,8 +50,8 @@ def _problem(item: str, meant: str, candidates: list[Product], menu: Mapping[str
         return f"{said} is on the menu more than once: say which with --names, {places}"
     close = get_close_matches(_plain(meant), menu, n=SUGGESTIONS, cutoff=0.6)
     suggestions = dict.fromkeys(f'"{menu[key][0].name}"' for key in close)
-    hint = f"did you mean {' or '.join(suggestions)}? " if suggestions else ""
-    return f"{said} is not on the menu: {hint}Add it to the menu or say with --names what it is called there"
+    hint = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ""
+    return f"{said} is not on the menu: add it there, or say with --names what the menu calls it{hint}"
 
 
 def _plain(name: str) -> str:

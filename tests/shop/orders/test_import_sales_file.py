@@ -43,28 +43,28 @@ def test_a_file_as_a_spreadsheet_writes_it_is_read() -> None:
 def test_a_line_after_a_cell_of_two_lines_is_counted_as_an_editor_counts() -> None:
     text = HEADER + '2016-10-30,10:05,2,"Pan\nnegro"\n2016-10-30,ten,3,Pan\n'
     assert problems(text) == [
-        "line 2, item: holds the control character U+000A: take it out.",
-        "line 4, time: 'ten' is not a time: write it as 17:05 or 17:05:00.",
+        "Line 2, item: holds the control character U+000A: take it out.",
+        "Line 4, time: 'ten' is not a time: write it as 17:05 or 17:05:00.",
     ]
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("30/10/2016,10:05,2,Pan", "line 2, date: '30/10/2016' is not a date: write it as 2026-03-31."),
-        ("2016-02-30,10:05,2,Pan", "line 2, date: '2016-02-30' is not a date: write it as 2026-03-31."),
-        ("2016-W01-1,10:05,2,Pan", "line 2, date: '2016-W01-1' is not a date: write it as 2026-03-31."),
-        ("٢٠١٦-10-30,10:05,2,Pan", "line 2, date: '٢٠١٦-10-30' is not a date: write it as 2026-03-31."),
-        ("1016-10-30,10:05,2,Pan", "line 2, date: 1016-10-30 is before 2000-01-01: look at the year."),
-        ("2026-04-01,10:05,2,Pan", "line 2, date: 2026-04-01 is in the future: past sales only."),
-        ("2026-03-31,09:05,2,Pan", "line 2, time: is in the future: past sales only."),
-        ("2016-10-30,24:05,2,Pan", "line 2, time: '24:05' is not a time: write it as 17:05 or 17:05:00."),
-        ("2016-10-30,10:05,,Pan", "line 2, transaction: is empty: every line needs one."),
-        ("2016-10-30,10:05,2, ", "line 2, item: is empty: every line needs one."),
-        ("2016-10-30,10:05,2,Pan\0", "line 2, item: holds the control character U+0000: take it out."),
-        ("2016-10-30,10:05,2," + "x" * 201, "line 2, item: has 201 characters: 200 is the most."),
-        ("2016-10-30,10:05,2,Pan,negro", "line 2: has 5 columns instead of 4: put cells that hold a comma in quotes."),
-        ('2016-10-30,10:05,2,"Pan', "line 2: is not proper CSV (unexpected end of data): look for a quote that is not closed."),
+        ("30/10/2016,10:05,2,Pan", "Line 2, date: '30/10/2016' is not a date: write it as 2026-03-31."),
+        ("2016-02-30,10:05,2,Pan", "Line 2, date: '2016-02-30' is not a date: write it as 2026-03-31."),
+        ("2016-W01-1,10:05,2,Pan", "Line 2, date: '2016-W01-1' is not a date: write it as 2026-03-31."),
+        ("٢٠١٦-10-30,10:05,2,Pan", "Line 2, date: '٢٠١٦-10-30' is not a date: write it as 2026-03-31."),
+        ("1016-10-30,10:05,2,Pan", "Line 2, date: 1016-10-30 is before 2000-01-01: look at the year."),
+        ("2026-04-01,10:05,2,Pan", "Line 2, date: 2026-04-01 is in the future: past sales only."),
+        ("2026-03-31,09:05,2,Pan", "Line 2, time: is in the future: past sales only."),
+        ("2016-10-30,24:05,2,Pan", "Line 2, time: '24:05' is not a time: write it as 17:05 or 17:05:00."),
+        ("2016-10-30,10:05,,Pan", "Line 2, transaction: is empty: every line needs one."),
+        ("2016-10-30,10:05,2, ", "Line 2, item: is empty: every line needs one."),
+        ("2016-10-30,10:05,2,Pan\0", "Line 2, item: holds the control character U+0000: take it out."),
+        ("2016-10-30,10:05,2," + "x" * 201, "Line 2, item: has 201 characters: 200 is the most."),
+        ("2016-10-30,10:05,2,Pan,negro", "Line 2: has 5 columns instead of 4: put cells that hold a comma in quotes."),
+        ('2016-10-30,10:05,2,"Pan', "Line 2: is not proper CSV (unexpected end of data): look for a quote that is not closed."),
     ],
 )
 def test_a_bad_line_is_named_with_its_column_and_what_to_do(line: str, said: str) -> None:
@@ -74,9 +74,9 @@ def test_a_bad_line_is_named_with_its_column_and_what_to_do(line: str, said: str
 def test_every_bad_line_is_named_in_the_order_of_the_file() -> None:
     text = HEADER + "2016-10-30,10:05,2,Pan\n2016-10-30,10:06,2,Té\nx,y,3,Pan\n"
     assert problems(text) == [
-        "line 3, time: transaction 2 has the time 10:05:00 on line 2: a ticket has one time.",
-        "line 4, date: 'x' is not a date: write it as 2026-03-31.",
-        "line 4, time: 'y' is not a time: write it as 17:05 or 17:05:00.",
+        "Line 3, time: transaction 2 has the time 10:05:00 on line 2: a ticket has one time.",
+        "Line 4, date: 'x' is not a date: write it as 2026-03-31.",
+        "Line 4, time: 'y' is not a time: write it as 17:05 or 17:05:00.",
     ]
 
 
@@ -84,15 +84,15 @@ def test_every_bad_line_is_named_in_the_order_of_the_file() -> None:
     ("content", "said"),
     [
         (b"", 'The file is empty: its first line has to be "date,time,transaction,item".'),
-        (HEADER.encode(), "line 2: the file has no sales under its header."),
-        (b"2016-10-30,10:05,2,Pan\n", 'line 1: is not the header: the first line has to be "date,time,transaction,item".'),
+        (HEADER.encode(), "Line 2: the file has no sales under its header."),
+        (b"2016-10-30,10:05,2,Pan\n", 'Line 1: is not the header: the first line has to be "date,time,transaction,item".'),
         (
             b"date;time;transaction;item\n",
-            'line 1: is not separated by commas: export it as CSV with commas; the first line has to be "date,time,transaction,item".',
+            'Line 1: is not separated by commas: export it as CSV with commas; the first line has to be "date,time,transaction,item".',
         ),
         (
             HEADER.encode() + "2016-10-30,10:05,2,Té\n".encode("latin-1"),
-            "line 2: has the byte 0xe9, which is not UTF-8: save the file as CSV with the encoding UTF-8.",
+            "Line 2: has the byte 0xe9, which is not UTF-8: save the file as CSV with the encoding UTF-8.",
         ),
         (HEADER.encode("utf-16"), "The file is UTF-16: save it as CSV with the encoding UTF-8."),
     ],
