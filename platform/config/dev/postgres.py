@@ -92,9 +92,20 @@ def embedded_server(data_folder: Path, *, settings: Mapping[str, str] | None = N
         try:
             yield server
         finally:
-            with starting_or_stopping(data_folder):
-                if locks.try_exclusive(users):
-                    stop_server(data_folder)
+            stop_if_last(data_folder, users)
+
+
+def stop_if_unused(data_folder: Path) -> None:
+    """Stop the server that a killed process may have left on the folder."""
+    if (data_folder / "postgres").exists():
+        with locks.opened(data_folder / "postgres.users.lock") as users:
+            stop_if_last(data_folder, users)
+
+
+def stop_if_last(data_folder: Path, users: int) -> None:
+    with starting_or_stopping(data_folder):
+        if locks.try_exclusive(users):
+            stop_server(data_folder)
 
 
 def prepared(data_folder: Path) -> Path:

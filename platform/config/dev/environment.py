@@ -1,0 +1,145 @@
+"""What a copy of Comanda in development sets up by itself when the environment does not say it: see README, "Settings"."""
+
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from urllib.parse import quote
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
+from config.dev.postgres import embedded_database
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+DATABASE = "comanda"
+WITHOUT_DATABASE = {
+    "",
+    "check",
+    "collectstatic",
+    "compilemessages",
+    "diffsettings",
+    "findstatic",
+    "help",
+    "makemessages",
+    "makemigrations",
+    "version",
+}
+ASKS_FOR_HELP = {"--help", "-h", "--version"}
+
+
+@contextmanager
+def development_environment(arguments: Sequence[str] | None = None) -> Iterator[None]:
+    """In development, fill in what the environment leaves open, and bring the data folder's PostgreSQL unless DATABASE_URL is set.
+
+    Outside development it changes nothing. `arguments` are the command line after the program's name: commands that read no
+    database start none. Afterwards the environment is as before and a server that only this process used is stopped.
+    Raises ImproperlyConfigured with a sentence that says how to mend it.
+    """
+    if env.text("COMANDA_ENV", "development") != "development":
+        yield
+        return
+    data_folder = data_folder_from_environment()
+    with changed_environment(development_defaults(data_folder)):
+        if env.text("DATABASE_URL"):
+            yield
+        elif needs_database(sys.argv[1:] if arguments is None else arguments):
+            with embedded_database(data_folder, DATABASE) as url, changed_environment({"DATABASE_URL": url}), ending_on_sigterm():
+                yield
+        else:
+            with changed_environment({"DATABASE_URL": address_without_server(data_folder)}):
+                yield
+
+
+def needs_database(arguments: Sequence[str]) -> bool:
+    command = arguments[0] if arguments else ""
+    return command not in WITHOUT_DATABASE and not ASKS_FOR_HELP.intersection(arguments)
+
+
+def address_without_server(data_folder: Path) -> str:
+    return f"postgresql://postgres@/{DATABASE}?host={quote(str(data_folder / 'postgres'))}"
+
+
+def data_folder_from_environment() -> Path:
+    """The data folder, made when it is missing."""
+    folder = env.path("COMANDA_DATA", REPOSITORY / ".data")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data folder {folder} cannot be made ({error.strerror}). Set COMANDA_DATA to a folder of yours."
+        ) from error
+    return folder
+
+
+def development_defaults(data_folder: Path) -> dict[str, str]:
+    """What the environment leaves open, and the data folder as an absolute path."""
+    defaults = {"COMANDA_DATA": str(data_folder)}
+    if not env.text("SECRET_KEY"):
+        defaults["SECRET_KEY"] = kept_secret(data_folder / "secret_key")
+    if not env.text("PUBLIC_URL"):
+        defaults["PUBLIC_URL"] = f"http://localhost:{port_from_environment()}"
+    return defaults
+
+
+def port_from_environment() -> int:
+    port = env.integer("PORT", 8000, least=1)
+    if port > 65535:
+        raise ImproperlyConfigured(f"PORT is {port}. Set it to a whole number from 1 to 65535.")
+    return port
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in the file, made at first use; only its owner can read it, and two makers at once agree on one."""
+    try:
+        if not path.exists():
+            keep_secret(path, secrets.token_urlsafe(48))
+        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{path} cannot be used ({error.strerror}). Set SECRET_KEY, or COMANDA_DATA to a folder of yours."
+        ) from error
+
+
+def keep_secret(path: Path, secret: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".secret-") as file:  # Made with mode 0600.
+        file.write(secret)
+        file.flush()
+        with suppress(FileExistsError):
+            os.link(file.name, path)
+
+
+@contextmanager
+def changed_environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the command in order, so that its server is stopped; a command with a handler of its own keeps it."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
