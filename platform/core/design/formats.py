@@ -1,0 +1,63 @@
+"""How money and times are written. Money follows the cafeteria's country in every language; times follow its zone."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime
+from django.utils.translation import get_language
+
+from core.money import DECIMALS, quantize
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+Kind = Literal["time", "date", "datetime"]
+PATTERNS: dict[Kind, str] = {"time": "HH:mm", "date": "d MMM y", "datetime": "EEE d MMM, HH:mm"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoneyStyle:
+    symbol: str
+    comma_decimals: bool  # 1.234,50 as in the south; else 1,234.50
+    short: bool  # whole amounts lose their decimals, as menus there write them
+
+
+MONEY_STYLES = {
+    "ARS": MoneyStyle(symbol="$", comma_decimals=True, short=True),
+    "BRL": MoneyStyle(symbol="R$", comma_decimals=True, short=False),
+    "CLP": MoneyStyle(symbol="$", comma_decimals=True, short=True),
+    "COP": MoneyStyle(symbol="$", comma_decimals=True, short=True),
+    "MXN": MoneyStyle(symbol="$", comma_decimals=False, short=False),
+    "PEN": MoneyStyle(symbol="S/", comma_decimals=False, short=False),
+    "UYU": MoneyStyle(symbol="$", comma_decimals=True, short=True),
+}
+SWAP_SEPARATORS = str.maketrans(",.", ".,")
+
+
+def format_money(amount: Decimal, currency: str) -> str:
+    """`$ 3.500`, `R$ 12,50`: as the currency's country writes it, with a no-break space. KeyError for a currency that we do not take."""
+    style = MONEY_STYLES[currency]
+    exact = quantize(amount, currency)
+    decimals = 0 if style.short and exact == exact.to_integral_value() else DECIMALS[currency]
+    number = f"{abs(exact):,.{decimals}f}"
+    if style.comma_decimals:
+        number = number.translate(SWAP_SEPARATORS)
+    return f"{'-' if exact < 0 else ''}{style.symbol}{NO_BREAK}{number}"
+
+
+def format_moment(moment: datetime, timezone: str, kind: Kind = "time") -> str:
+    """The moment on the clock of that zone, in the active language. ValueError for a naive one, which has no zone to convert from."""
+    if moment.tzinfo is None:
+        raise ValueError("A moment without a time zone cannot be shown in another one.")
+    local = moment.astimezone(ZoneInfo(timezone))
+    return format_datetime(local, PATTERNS[kind], locale=_babel_locale())
+
+
+def format_day(day: date) -> str:
+    """A calendar day in the active language: `24 nov 2025`."""
+    return format_date(day, PATTERNS["date"], locale=_babel_locale())
+
+
+def _babel_locale() -> str:
+    return "en" if (get_language() or "").startswith("en") else "es_419"
