@@ -136,9 +136,11 @@ def wait_for(process: subprocess.Popen[bytes], *, watch: Interruption) -> None:
 def programs(port: int) -> tuple[Program, ...]:
     return (
         Program(name="web", command=web_command(port)),
-        Program(name="short", command=(*MANAGE, "qcluster"), environment={"Q_CLUSTER_NAME": "short"}, stops=1),
-        Program(name="long", command=(*MANAGE, "qcluster"), environment={"Q_CLUSTER_NAME": "long"}, stops=1),
-        Program(name="watchdog", command=(*MANAGE, "watchdog"), stops=1),
+        *(
+            Program(name=queue, command=(*MANAGE, "worker", queue), environment={"Q_CLUSTER_NAME": queue}, stops=1)
+            for queue in ("short", "long")
+        ),
+        Program(name="watchdog", command=(*MANAGE, "watchdog", "--restart"), stops=1),
     )
 
 

@@ -1,0 +1,92 @@
+# Everything starts here. Each target first sets up what it needs; a second run of it finds that done.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CATALOGUES := $(wildcard platform/*/locale/*/LC_MESSAGES/django.po */locale/*/LC_MESSAGES/django.po)
+SOURCES := manage.py platform tenants shop billing ops tests
+TEMPLATES := $(wildcard platform/*/templates */templates)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test check format bench demo-data lock clean test-packages
+
+help:
+	@echo "make run        start everything on this machine: http://localhost:8000 (PORT, COMANDA_DATA)"
+	@echo "make test       run the tests; ARGS='tests/shop -x' for some of them, without the measure of coverage"
+	@echo "make check      lint, types, imports, migrations, templates, translations"
+	@echo "make format     write the code in its one format"
+	@echo "make bench      measure what docs/benchmarks.md states"
+	@echo "make demo-data  load the demo's cafeterias (make run does it by itself)"
+	@echo "make lock       choose the versions in requirements.lock anew"
+	@echo "make clean      remove what can be made again; the data folder stays"
+
+# --- Setting up -------------------------------------------------------------------------------------------------------------
+
+setup: $(VENV)/installed $(VENV)/translated
+
+$(VENV)/created:
+	@for candidate in "$(PYTHON)" python3.14 python3.13 python3.12; do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
+	    echo "Setting up in $(VENV) with $$("$$candidate" --version)"; \
+	    "$$candidate" -m venv --clear $(VENV) && touch $@; exit; \
+	  fi; \
+	done; \
+	echo "Comanda needs Python 3.12 or newer, and '$(PYTHON)' is not. Install one and say where: make PYTHON=/path/to/python3.13 ..." >&2; \
+	exit 1
+
+$(VENV)/locked: requirements.lock $(VENV)/created
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(VENV)/installed: pyproject.toml $(VENV)/locked
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/translated: $(CATALOGUES) $(VENV)/installed
+	@$(BIN)/python -m config.dev.catalogues
+	@touch $@
+
+test-packages: setup
+	@$(BIN)/python -m config.dev.system_packages
+
+# --- Working ----------------------------------------------------------------------------------------------------------------
+
+run: setup
+	@$(BIN)/python -m config.dev
+
+demo-data: setup
+	@$(BIN)/python manage.py migrate_fleet
+	@$(BIN)/python manage.py load_demo
+
+bench: setup
+	@$(BIN)/python -m tests.bench
+
+# Coverage runs around pytest, not within: it then sees what loads before the tests, and the processes that they start.
+test: test-packages
+ifdef ARGS
+	@$(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n 2; tests=$$?; $(BIN)/coverage combine --quiet; $(BIN)/coverage report && exit $$tests
+endif
+
+check: setup
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(BIN)/djlint --check --lint --quiet $(TEMPLATES)
+
+format: setup
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --all-extras --no-header --no-annotate --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find platform tenants shop billing ops -name '*.mo' -delete

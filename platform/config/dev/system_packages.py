@@ -1,0 +1,57 @@
+"""Brings what the tests use and PyPI does not have, a browser and a connection pooler, from Debian where that is possible."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemPackage:
+    programs: tuple[str, ...]  # any of them will do
+    debian: tuple[str, ...]
+    purpose: str
+
+
+PACKAGES = (
+    SystemPackage(
+        programs=("chromium", "chromium-browser", "google-chrome"),
+        debian=("chromium", "fonts-liberation"),
+        purpose="the tests of the pages",
+    ),
+    SystemPackage(programs=("pgbouncer",), debian=("pgbouncer",), purpose="the tests behind a connection pooler"),
+)
+
+
+def main() -> int:
+    absent = missing(PACKAGES)
+    if absent and can_install():
+        install([name for package in absent for name in package.debian])
+        absent = missing(PACKAGES)
+    for package in absent:
+        names = " ".join(package.debian)
+        sys.stderr.write(f"{package.programs[0]} is missing, for {package.purpose}. Install it, on Debian: sudo apt-get install {names}\n")
+    return 1 if absent else 0
+
+
+def missing(packages: Sequence[SystemPackage]) -> list[SystemPackage]:
+    return [package for package in packages if not any(shutil.which(program, path=PLACES) for program in package.programs)]
+
+
+def can_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def install(names: Sequence[str]) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    quiet = ("apt-get", "-qq", "-o", "Dpkg::Use-Pty=0")
+    subprocess.run((*quiet, "update"), check=False, env=environment)
+    subprocess.run((*quiet, "install", "--yes", "--no-install-recommends", *names), check=False, env=environment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
