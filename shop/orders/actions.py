@@ -7,16 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from core.business_day import business_date
-from core.errors import IdempotencyConflict
-from core.metrics import ORDERS
-from core.money import LARGEST, as_text, is_exact, quantize
 from django.db import connection, transaction
 from django.utils import timezone
-from tenants.pulse import bump_menu_and_orders, bump_orders
-from tenants.refs import TenantRef
-from tenants.scope import current_tenant
 
+from core.business_day import business_date
+from core.errors import IdempotencyConflict
+from core.identity.callers import Caller
+from core.metrics import ORDERS
+from core.money import LARGEST, as_text, is_exact, quantize
 from shop.orders import sql
 from shop.orders.data import PICKUP_DAYS_AHEAD, NewLine, NewOrder, PlacedOrder, PricedLine
 from shop.orders.errors import (
@@ -35,7 +33,9 @@ from shop.orders.errors import (
 )
 from shop.orders.models import Order, OrderEvent, Product
 from shop.orders.queries import payload
-from shop.people.data import Caller
+from tenants.pulse import bump_menu_and_orders, bump_orders
+from tenants.refs import TenantRef
+from tenants.scope import current_tenant
 
 Status = Order.Status
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -85,7 +85,7 @@ def cancel_order(*, order_id: int, actor: Caller | None) -> Order:
     with transaction.atomic():
         order = _locked(order_id)
         staff = actor is not None and actor.is_staff
-        if not staff and actor is not None and order.customer_id != actor.person_id:
+        if not staff and actor is not None and order.customer_id != actor.id:
             raise OrderNotFound
         if Status.CANCELLED not in TRANSITIONS[order.status] or not (staff or order.status == Status.PENDING):
             raise CannotCancel(status=order.status)
@@ -103,7 +103,7 @@ def _move(order: Order, status: str, actor: Caller | None) -> Order:
     before, order.status, order.updated_at = order.status, status, timezone.now()
     order.save(update_fields=["status", "updated_at"])
     OrderEvent.objects.create(
-        order=order, at=order.updated_at, kind=status, before=before, actor_id=actor.person_id if actor is not None else None
+        order=order, at=order.updated_at, kind=status, before=before, actor_id=actor.id if actor is not None else None
     )
     if status == Status.CANCELLED and _give_stock_back(order):
         bump_menu_and_orders()
@@ -141,7 +141,7 @@ def _claim_key(caller: Caller | None, key: str, fingerprint: str, now: datetime)
 
 
 def _key_owner(caller: Caller | None) -> str:
-    return "guest" if caller is None else f"person:{caller.person_id}"
+    return "guest" if caller is None else f"person:{caller.id}"
 
 
 def _first_answer(caller: Caller | None, key: str, fingerprint: str) -> PlacedOrder:
@@ -224,9 +224,9 @@ def _insert_order(
                 **_item_columns(item_ids, lines),
                 "day": day,
                 "now": now,
-                "customer": None if staff or caller is None else caller.person_id,
-                "placed_by": caller.person_id if staff and caller is not None else None,
-                "actor": caller.person_id if caller is not None else None,
+                "customer": None if staff or caller is None else caller.id,
+                "placed_by": caller.id if staff and caller is not None else None,
+                "actor": caller.id if caller is not None else None,
                 "guest_name": guest.name if guest else "",
                 "guest_phone": guest.phone if guest else "",
                 "guest_email": guest.email if guest else "",

@@ -49,7 +49,7 @@ class Order(TenantModel):
     total = models.DecimalField(max_digits=12, decimal_places=2)
     currency = models.CharField(max_length=3)
     secret = models.CharField(max_length=32, unique=True)  # the tracking page's address
-    import_reference = models.CharField(max_length=80, null=True, blank=True, unique=True)  # noqa: DJ001 (unique when present)
+    import_reference = models.CharField(max_length=80, null=True, blank=True, unique=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 

@@ -4,14 +4,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from core.money import as_text
 from django.db.models import Prefetch, QuerySet
-from tenants.refs import TenantRef
-from tenants.scope import current_tenant
 
+from core.identity.callers import Caller
+from core.money import as_text
 from shop.orders.errors import OrderNotFound
 from shop.orders.models import Order, OrderEvent, OrderItem
-from shop.people.data import Caller
+from tenants.refs import TenantRef
+from tenants.scope import current_tenant
 
 OPEN = (Order.Status.PENDING, Order.Status.CONFIRMED, Order.Status.PREPARING, Order.Status.READY)
 
@@ -122,5 +122,5 @@ def _visible(caller: Caller | None, secret: str) -> QuerySet[Order]:
     if caller is not None and caller.is_staff:
         return orders
     if caller is not None and not secret:
-        return orders.filter(customer_id=caller.person_id)
+        return orders.filter(customer_id=caller.id)
     return orders.filter(secret=secret) if secret else orders.none()
