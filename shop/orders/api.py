@@ -142,29 +142,29 @@ def list_orders(
     return _json({"items": [queries.order_payload(order) for order in rows[:limit]], "next": following})
 
 
-@router.get("/orders/{id}", auth=anyone, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
-def get_order(request: HttpRequest, id: OrderId, secret: Annotated[str, Query(max_length=64)] = "") -> HttpResponse:
+@router.get("/orders/{order_id}", auth=anyone, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
+def get_order(request: HttpRequest, order_id: OrderId, secret: Annotated[str, Query(max_length=64)] = "") -> HttpResponse:
     """Its customer, the staff, or whoever has its `secret`."""
-    return _json(queries.order_payload(queries.order_with_items(id, caller=caller_of(request), secret=secret)))
+    return _json(queries.order_payload(queries.order_with_items(order_id, caller=caller_of(request), secret=secret)))
 
 
-@router.patch("/orders/{id}/status", auth=staff, response={200: OrderOut, **errors(400, 401, 403, 404, 413, 422, 503)})
-def change_status(request: HttpRequest, id: OrderId, body: StatusIn) -> HttpResponse:
+@router.patch("/orders/{order_id}/status", auth=staff, response={200: OrderOut, **errors(400, 401, 403, 404, 413, 422, 503)})
+def change_status(request: HttpRequest, order_id: OrderId, body: StatusIn) -> HttpResponse:
     caller = caller_of(request)
     assert caller is not None
-    return _json(queries.order_payload(actions.change_status(order_id=id, status=body.status, actor=caller)))
+    return _json(queries.order_payload(actions.change_status(order_id=order_id, status=body.status, actor=caller)))
 
 
-@router.delete("/orders/{id}", auth=anyone, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
-def cancel_order(request: HttpRequest, id: OrderId, secret: Annotated[str, Query(max_length=64)] = "") -> HttpResponse:
+@router.delete("/orders/{order_id}", auth=anyone, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
+def cancel_order(request: HttpRequest, order_id: OrderId, secret: Annotated[str, Query(max_length=64)] = "") -> HttpResponse:
     """Its customer while it is pending (a guest with its `secret`), the staff until it is handed over. The stock is given back."""
     caller = caller_of(request)
     if caller is None and not secret:
         raise NotSignedIn
-    order = queries.order_with_items(id, caller=caller, secret=secret)
+    order = queries.order_with_items(order_id, caller=caller, secret=secret)
     actor = None if secret and (caller is None or not caller.is_staff) else caller
     actions.cancel_order(order_id=order.pk, actor=actor)
-    return _json(queries.order_payload(queries.order_with_items(id, caller=caller, secret=secret)))
+    return _json(queries.order_payload(queries.order_with_items(order_id, caller=caller, secret=secret)))
 
 
 def _new_order(body: OrderIn) -> NewOrder:

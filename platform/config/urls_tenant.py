@@ -1,0 +1,37 @@
+"""A cafeteria's own host."""
+
+from django.urls import path
+
+from config.api import cafeteria_api
+from config.api.docs import docs_view
+from config.site.urls import shared_urls
+from ops.health import urlpatterns as health_urls
+from shop.checkout.urls import urlpatterns as checkout_urls
+from shop.kitchen.urls import urlpatterns as kitchen_urls
+from shop.menu.api import public_router as menu_public_router
+from shop.menu.api import router as menu_router
+from shop.menu.urls import urlpatterns as menu_urls
+from shop.orders.api import router as orders_router
+from shop.people.api import router as auth_router
+from shop.people.urls import urlpatterns as people_urls
+from shop.storefront.urls import urlpatterns as storefront_urls
+
+for router in (auth_router, menu_public_router, menu_router, orders_router):
+    cafeteria_api.add_router("", router)
+
+urlpatterns = [
+    path("api/v1/", cafeteria_api.urls),
+    path("docs", docs_view(cafeteria_api, "/api/v1/openapi.json"), name="docs"),
+    *health_urls,
+    *shared_urls,
+    *storefront_urls,
+    *checkout_urls,
+    *menu_urls,
+    *people_urls,
+    *kitchen_urls,
+]
+
+handler400 = "config.handlers.bad_request"
+handler403 = "config.handlers.forbidden"
+handler404 = "config.handlers.not_found"
+handler500 = "config.handlers.server_error"
