@@ -8,6 +8,7 @@ from tenants.base import TenantModel
 class Category(TenantModel):
     name = models.CharField(max_length=80, unique=True)
     position = models.IntegerField(default=0)
+    archived_at = models.DateTimeField(null=True, blank=True)  # taken off the menu, kept for its archived products
 
     class Meta:
         ordering = ("position", "id")
@@ -25,7 +26,7 @@ class Product(TenantModel):
     is_available = models.BooleanField(default=True)  # the sold-out switch
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     allergens = ArrayField(models.CharField(max_length=40), default=list, blank=True)
-    image = models.CharField(max_length=64, blank=True, default="")  # content hash of the picture
+    image = models.CharField(max_length=64, blank=True, default="")  # SHA-256 of the picture (shop.menu.pictures)
     position = models.IntegerField(default=0)
     archived_at = models.DateTimeField(null=True, blank=True)  # a sold product is archived, not erased
     created_at = models.DateTimeField(auto_now_add=True)
