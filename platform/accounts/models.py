@@ -20,10 +20,11 @@ class UserSession(SignInSession):
 
 
 class Handoff(models.Model):
-    """A way for a platform user into one cafeteria's site: used once, within a minute."""
+    """A way for a platform user into one cafeteria's site: used once, within a minute, in the browser that asked for it."""
 
     code_hash = models.CharField(max_length=64, unique=True)
+    browser_hash = models.CharField(max_length=64)  # of the secret that the cafeteria's site left in that browser
     user = models.ForeignKey(User, models.CASCADE, related_name="+")
     cafeteria_id = models.BigIntegerField()
-    expires_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
     used_at = models.DateTimeField(null=True)

@@ -1,5 +1,7 @@
 """The models of core, all in public. Django looks for them here."""
 
+from core.audit.models import AuditEntry
+from core.identity.models import Throttle
 from core.jobs.models import ClusterBeat, Job
 
-__all__ = ["ClusterBeat", "Job"]
+__all__ = ["AuditEntry", "ClusterBeat", "Job", "Throttle"]

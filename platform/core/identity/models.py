@@ -31,3 +31,11 @@ class SignInSession(models.Model):
 
     class Meta:
         abstract = True
+
+
+class Throttle(models.Model):
+    """Failures of one account or one address in a window of time. Keys are HMACs."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.IntegerField()
+    started_at = models.DateTimeField(db_index=True)

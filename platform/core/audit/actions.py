@@ -1,0 +1,29 @@
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from core.audit.models import AuditEntry
+from core.identity.callers import Caller
+
+
+def record(
+    action: str, *, actor: Caller | None = None, cafeteria_uuid: UUID | None = None, target: str = "", label: str = "", **data: Any
+) -> AuditEntry:
+    """Writes one entry, in the caller's transaction: an act that is rolled back leaves none.
+
+    Without an actor it was a command or a job, described by `label`. `data` is JSON and must hold no secret.
+    """
+    context = structlog.contextvars.get_contextvars()
+    entry = AuditEntry(
+        actor_kind=actor.kind if actor else "command",
+        actor_id=actor.id if actor else None,
+        actor_label=actor.email if actor else label,
+        cafeteria_uuid=cafeteria_uuid,
+        action=action,
+        target=target,
+        data=data,
+        request_id=str(context.get("request_id", "")),
+    )
+    entry.save(force_insert=True)
+    return entry
