@@ -36,6 +36,7 @@ TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)  # How many proxies in front
 
 # --- Applications ---------------------------------------------------------------------------------------------------------
 SHARED_APPS = [
+    "tenants",  # Before django_tenants: its commands, which would make a cafeteria's tables in public, are replaced by ours.
     "django_tenants",
     "django.contrib.contenttypes",  # django-tenants' database backend imports its model; nothing of ours uses it.
     "django.contrib.staticfiles",
@@ -44,7 +45,6 @@ SHARED_APPS = [
     "corsheaders",
     "ninja",
     "core",
-    "tenants",
     "accounts",
     "billing",
     "ops",
@@ -62,7 +62,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "tenants.middleware.TenantMiddleware",
-    "core.middleware.PageMiddleware",
+    "core.page_middleware.PageMiddleware",
 ]
 ROOT_URLCONF = "config.urls_tenant"
 PUBLIC_URLCONF = "config.urls_public"
@@ -113,9 +113,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = []
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 ALLOWED_HOSTS = ["*"]  # The hosts are rows: tenants.middleware answers 404 to every other one.
 
-CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS") or (
-    ["http://localhost:3000", "http://localhost:5173"] if DEVELOPMENT else []
-)
+CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS") or (["http://localhost:3000", "http://localhost:5173"] if DEVELOPMENT else [])
 CORS_URLS_REGEX = r"^/(api/|health)"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-none-match", "x-requested-with"]
 CORS_EXPOSE_HEADERS = ["etag", "x-request-id", "retry-after"]
@@ -169,7 +167,7 @@ Q_CLUSTER = {
     "max_attempts": 1,
     "catch_up": False,
     "poll": 0.5,
-    "save_limit": 100,
+    "save_limit": -1,  # Successes are in our own rows.
     "label": "Comanda jobs",
     "ALT_CLUSTERS": {
         "long": {
@@ -184,7 +182,19 @@ Q_CLUSTER = {
         },
     },
 }
-JOB_SCOPE = "tenants.jobs.scope_for_job"  # core cannot import tenants: how a job enters its cafeteria.
+# core cannot import tenants: how a job finds its cafeteria when it runs, and whose it is when it is added.
+JOB_SCOPE = "tenants.jobs.scope_for_job"
+JOB_TENANT = "tenants.jobs.current_cafeteria_uuid"
+JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", 90, least=1)  # Without a heartbeat for so long, its worker is dead.
+JOB_HEARTBEAT_SECONDS = env.integer("JOB_HEARTBEAT_SECONDS", 10, least=1)
+JOB_PROGRESS_SECONDS = 1
+JOB_RETRY_SECONDS = env.integer("JOB_RETRY_SECONDS", 15)  # Before the second attempt; doubles with each one.
+JOB_REWAKE_SECONDS = env.integer("JOB_REWAKE_SECONDS", 30)  # A due job that waits so long may have lost its wake-up.
+JOB_STOP_SECONDS = env.integer("JOB_STOP_SECONDS", 8)  # How long a stopping worker waits for its running jobs.
+JOB_KEEP_DAYS = env.integer("JOB_KEEP_DAYS", 30, least=1)
+JOB_BEAT_SECONDS = env.integer("JOB_BEAT_SECONDS", 15, least=1)  # How often a cluster is asked for a sign of life.
+JOB_STALL_SECONDS = env.integer("JOB_STALL_SECONDS", 120, least=1)  # A question unanswered for so long: the cluster has stalled.
+JOB_LATE_SECONDS = {"short": 300, "long": 2 * 3600}  # A due job that waits longer is worth an alarm.
 
 # --- Watching -------------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # Without one, /metrics answers this machine only.
