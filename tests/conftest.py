@@ -1,0 +1,48 @@
+"""The base world of the tests: a cafeteria with its people, and a neighbour with the same primary keys and its own."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+
+from tests.world import World, build_world
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> None:
+    """pytest-django's public schema, and the two cafeterias, once a session; each test's own changes are rolled back."""
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        _Worlds.base = build_world("luna", "sol")
+
+
+class _Worlds:
+    base: World
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    """Two cafeterias, luna and sol: the same ids, other people, other canaries. Rolled back after the test."""
+    return _Worlds.base
+
+
+@pytest.fixture
+def committed_world(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[World]:
+    """Two cafeterias of this test alone, whose changes are committed: for threads, processes and crashes. Dropped afterwards."""
+    from tests.world import drop_world, unique_slugs
+
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        world = build_world(*unique_slugs())
+        try:
+            yield world
+        finally:
+            drop_world(world)
+
+
+@pytest.fixture
+def luna(world: World) -> Client:
+    return world.a.client()
+
+
+@pytest.fixture
+def sol(world: World) -> Client:
+    return world.b.client()
