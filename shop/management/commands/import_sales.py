@@ -30,11 +30,13 @@ class Command(BaseCommand):
         parser.add_argument("slug", help="the cafeteria, as in its address")
         parser.add_argument("file", type=Path, help="the CSV file, in UTF-8")
         parser.add_argument(
-            "--names", type=Path, help='JSON that says what the menu calls a thing, null to leave it out: {"Latte": "Café con leche", "Void": null}'
+            "--names",
+            type=Path,
+            help='JSON that says what the menu calls a thing, null to leave it out: {"Latte": "Café con leche", "Void": null}',
         )
         parser.add_argument("--background", action="store_true", help="let a worker do it, as a job")
 
-    def handle(self, *_: Any, slug: str, file: Path, names: Path | None, background: bool, **options: Any) -> None:
+    def handle(self, *_: Any, slug: str, file: Path, names: Path | None, background: bool, **_options: Any) -> None:
         cafeteria = self._cafeteria(slug)
         raw = self._read(file)
         try:

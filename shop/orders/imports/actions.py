@@ -89,7 +89,8 @@ def enqueue_sales_import(*, cafeteria: TenantRef, raw: bytes, names: Names | Non
 
 def _known(file: SalesFile) -> set[str]:
     references = [ticket.reference for ticket in file.tickets]
-    return set(Order.objects.filter(import_reference__in=references).values_list("import_reference", flat=True))
+    known = Order.objects.filter(import_reference__in=references).values_list("import_reference", flat=True)
+    return {reference for reference in known if reference is not None}
 
 
 def _products(tickets: list[Ticket], names: Names) -> dict[str, Product | None]:
@@ -162,7 +163,7 @@ def _order(sale: _Sale, number: int, currency: str) -> Order:
         subtotal=sale.total,
         total=sale.total,
         currency=currency,
-        secret=secrets.token_urlsafe(24),
+        secret=secrets.token_urlsafe(16),
         import_reference=sale.ticket.reference,
         created_at=sale.ticket.at,
         updated_at=sale.ticket.at,
@@ -172,6 +173,4 @@ def _order(sale: _Sale, number: int, currency: str) -> Order:
 def _items(order: Order, sale: _Sale) -> Iterator[OrderItem]:
     for product, quantity in sale.quantities.items():
         subtotal = product.price * quantity
-        yield OrderItem(
-            order=order, product=product, name=product.name, quantity=quantity, unit_price=product.price, subtotal=subtotal
-        )
+        yield OrderItem(order=order, product=product, name=product.name, quantity=quantity, unit_price=product.price, subtotal=subtotal)

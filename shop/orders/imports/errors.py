@@ -35,7 +35,7 @@ class SalesFileRefused(AppError):
 
 
 class NamesFileRefused(AppError):
-    """The file of names {problem}. It has to be JSON like {example}: what the sales say, then what the menu says, or null to leave it out."""
+    """The file of names {problem}. Write JSON like {example}: what the sales say, what the menu says, null to leave it out."""
 
     code = "names_file_refused"
     status = 422

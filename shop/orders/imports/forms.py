@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from shop.orders.imports.errors import BadLine, NamesFileRefused, SalesFileRefused
-
-type Refuse = Callable[[str, str], None]  # column, problem
 
 HEADER = ("date", "time", "transaction", "item")
 MOST_BYTES = 64 * 1024 * 1024
@@ -122,51 +122,60 @@ def _check_header(cells: list[str]) -> None:
 
 
 def _row(cells: list[str], line: int, problems: list[BadLine], *, today: date) -> _Row | None:
-    def refuse(column: str, problem: str) -> None:
-        problems.append(BadLine(line=line, column=column, problem=problem))
-
     if len(cells) != len(HEADER):
-        return refuse("", f"has {len(cells)} columns instead of {len(HEADER)}: put cells that hold a comma in quotes")
-    before = len(problems)
-    values = dict(zip(HEADER, (cell.strip() for cell in cells), strict=True))
-    day, clock = _date(values["date"], today, refuse), _time(values["time"], refuse)
-    for column, longest in (("transaction", LONGEST_TRANSACTION), ("item", LONGEST_ITEM)):
-        _check_word(values[column], column, longest, refuse)
-    if len(problems) > before or day is None or clock is None:
+        problem = f"has {len(cells)} columns instead of {len(HEADER)}: put cells that hold a comma in quotes"
+        problems.append(BadLine(line=line, column="", problem=problem))
         return None
-    return _Row(line=line, day=day, clock=clock, transaction=values["transaction"], item=values["item"])
+    readers: dict[str, Callable[[str], Any]] = {
+        "date": partial(_date, today=today),
+        "time": _time,
+        "transaction": partial(_word, longest=LONGEST_TRANSACTION),
+        "item": partial(_word, longest=LONGEST_ITEM),
+    }
+    values = {}
+    for (column, read), cell in zip(readers.items(), cells, strict=True):
+        try:
+            values[column] = read(cell.strip())
+        except ValueError as error:
+            problems.append(BadLine(line=line, column=column, problem=str(error)))
+    if len(values) < len(HEADER):
+        return None
+    return _Row(line=line, day=values["date"], clock=values["time"], transaction=values["transaction"], item=values["item"])
 
 
-def _date(value: str, today: date, refuse: Refuse) -> date | None:
+def _date(value: str, *, today: date) -> date:
     try:
         day = date.fromisoformat(value) if DATE.fullmatch(value) else None
     except ValueError:
         day = None
     if day is None:
-        return refuse("date", f"{value[:40]!r} is not a date: write it as 2026-03-31")
+        raise ValueError(f"{value[:40]!r} is not a date: write it as 2026-03-31")
     if day < EARLIEST:
-        return refuse("date", f"{value} is before {EARLIEST}: look at the year")
+        raise ValueError(f"{value} is before {EARLIEST}: look at the year")
     if day > today:
-        return refuse("date", f"{value} is in the future: past sales only")
+        raise ValueError(f"{value} is in the future: past sales only")
     return day
 
 
-def _time(value: str, refuse: Refuse) -> time | None:
+def _time(value: str) -> time:
     try:
         clock = time.fromisoformat(value) if TIME.fullmatch(value) else None
     except ValueError:
         clock = None
-    return clock if clock is not None else refuse("time", f"{value[:40]!r} is not a time: write it as 17:05 or 17:05:00")
+    if clock is None:
+        raise ValueError(f"{value[:40]!r} is not a time: write it as 17:05 or 17:05:00")
+    return clock
 
 
-def _check_word(value: str, column: str, longest: int, refuse: Refuse) -> None:
+def _word(value: str, *, longest: int) -> str:
     if not value:
-        refuse(column, "is empty: every line needs one")
-    elif len(value) > longest:
-        refuse(column, f"has {len(value)} characters: {longest} is the most")
-    elif not value.isprintable():
+        raise ValueError("is empty: every line needs one")
+    if len(value) > longest:
+        raise ValueError(f"has {len(value)} characters: {longest} is the most")
+    if not value.isprintable():
         bad = next(letter for letter in value if not letter.isprintable())
-        refuse(column, f"holds the control character U+{ord(bad):04X}: take it out")
+        raise ValueError(f"holds the control character U+{ord(bad):04X}: take it out")
+    return value
 
 
 def _grouped(rows: list[_Row], problems: list[BadLine]) -> list[list[_Row]]:
