@@ -5,7 +5,6 @@ import os
 from ipaddress import ip_address
 
 import structlog
-from core.jobs.metrics import JobCollector
 from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -13,6 +12,8 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from core.jobs.metrics import JobCollector
 
 log = structlog.get_logger("comanda.health")
 
@@ -44,7 +45,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse("Not found\n", status=404, content_type="text/plain")
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         measured = generate_latest(registry)
     else:
         measured = generate_latest(REGISTRY)

@@ -7,13 +7,14 @@ from functools import cache
 from typing import Any
 from uuid import uuid4
 
-from accounts.models import User, UserSession
-from core import tokens
-from core.identity.callers import Claims
 from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+
+from accounts.models import User, UserSession
+from core import tokens
+from core.identity.callers import Claims
 from shop.menu.models import Category, Choice, OptionGroup, Product
 from shop.people.models import Person, PersonSession
 from tenants.actions import open_cafeteria
@@ -21,7 +22,7 @@ from tenants.queries import ref_for
 from tenants.refs import TenantRef
 from tenants.scope import tenant_scope
 
-PASSWORD = "correct horse battery"  # noqa: S105
+PASSWORD = "correct horse battery"
 ROLES = ("owner", "manager", "cashier", "kitchen", "customer", "customer2")
 FIRST_PERSON, FIRST_PRODUCT = 100, 500
 

@@ -1,10 +1,11 @@
 """What Django answers by itself: in the contract's JSON on API paths, as a page elsewhere."""
 
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
 from core import error_pages
 from core.errors import AppError, BadRequest, NotFound
 from core.http import json_error
-from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, JsonResponse
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

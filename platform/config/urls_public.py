@@ -26,4 +26,3 @@ handler400 = "config.handlers.bad_request"
 handler403 = "config.handlers.forbidden"
 handler404 = "config.handlers.not_found"
 handler500 = "config.handlers.server_error"
-

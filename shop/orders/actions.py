@@ -15,6 +15,7 @@ from core.errors import IdempotencyConflict
 from core.identity.callers import Caller
 from core.metrics import ORDERS
 from core.money import LARGEST, as_text, is_exact, quantize
+from shop.menu.models import Product
 from shop.orders import sql
 from shop.orders.data import PICKUP_DAYS_AHEAD, NewLine, NewOrder, PlacedOrder, PricedLine
 from shop.orders.errors import (
@@ -31,7 +32,7 @@ from shop.orders.errors import (
     ProductNotFound,
     UnknownChoice,
 )
-from shop.orders.models import Order, OrderEvent, Product
+from shop.orders.models import Order, OrderEvent
 from shop.orders.queries import payload
 from tenants.pulse import bump_menu_and_orders, bump_orders
 from tenants.refs import TenantRef
@@ -69,7 +70,7 @@ def place_order(*, order: NewOrder, caller: Caller | None, idempotency_key: str 
 
 
 def change_status(*, order_id: int, status: str, actor: Caller) -> Order:
-    """Moves an order along the state machine and writes it down. Cancelling gives its stock back. Raises InvalidTransition, OrderNotFound."""
+    """Moves an order along the state machine and notes who did. Cancelling gives its stock back. Raises InvalidTransition, OrderNotFound."""
     with transaction.atomic():
         order = _locked(order_id)
         if status not in TRANSITIONS[order.status]:

@@ -12,12 +12,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Header, Query, Router
 from pydantic import AwareDatetime, Field
 
+from core.doors import caller_of, caller_or_none
 from core.errors import BadRequest, NotSignedIn
 from core.http import Schema, errors, scoped, text
 from shop.orders import actions, queries
 from shop.orders.data import MOST_LINES, MOST_OF_A_LINE, Guest, NewLine, NewOrder
 from shop.orders.errors import AnotherCafeteria
-from shop.people.doors import anyone, caller_of, signed_in, staff
+from shop.people.doors import guest_or_signed_in, signed_in, staff
 from tenants.scope import current_tenant
 
 router = Router(tags=["orders"])
@@ -106,10 +107,10 @@ IdempotencyKeyHeader = Annotated[
 ]
 
 
-@router.post("/orders", auth=anyone, response={201: OrderOut, **errors(400, 401, 404, 409, 413, 422, 503)})
+@router.post("/orders", auth=guest_or_signed_in, response={201: OrderOut, **errors(400, 401, 404, 409, 413, 422, 503)})
 def place_order(request: HttpRequest, body: OrderIn, idempotency_key: IdempotencyKeyHeader = None) -> HttpResponse:
     """Places an order as the signed-in customer, as staff at the counter, or as a guest with `guest`."""
-    caller = caller_of(request)
+    caller = caller_or_none(request)
     if caller is None and body.guest is None:
         raise NotSignedIn
     if body.business_id not in {None, current_tenant().id}:
@@ -133,7 +134,6 @@ def list_orders(
 ) -> HttpResponse:
     """The caller's own orders, or all for the staff, newest first; `date` is a business day."""
     caller = caller_of(request)
-    assert caller is not None
     orders = queries.orders_visible_to(caller, status=status or "", day=date)
     if cursor:
         orders = orders.filter(pk__lt=_read_cursor(cursor))
@@ -142,23 +142,22 @@ def list_orders(
     return _json({"items": [queries.order_payload(order) for order in rows[:limit]], "next": following})
 
 
-@router.get("/orders/{order_id}", auth=anyone, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
+@router.get("/orders/{order_id}", auth=guest_or_signed_in, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
 def get_order(request: HttpRequest, order_id: OrderId, secret: Annotated[str, Query(max_length=64)] = "") -> HttpResponse:
     """Its customer, the staff, or whoever has its `secret`."""
-    return _json(queries.order_payload(queries.order_with_items(order_id, caller=caller_of(request), secret=secret)))
+    return _json(queries.order_payload(queries.order_with_items(order_id, caller=caller_or_none(request), secret=secret)))
 
 
 @router.patch("/orders/{order_id}/status", auth=staff, response={200: OrderOut, **errors(400, 401, 403, 404, 413, 422, 503)})
 def change_status(request: HttpRequest, order_id: OrderId, body: StatusIn) -> HttpResponse:
     caller = caller_of(request)
-    assert caller is not None
     return _json(queries.order_payload(actions.change_status(order_id=order_id, status=body.status, actor=caller)))
 
 
-@router.delete("/orders/{order_id}", auth=anyone, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
+@router.delete("/orders/{order_id}", auth=guest_or_signed_in, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
 def cancel_order(request: HttpRequest, order_id: OrderId, secret: Annotated[str, Query(max_length=64)] = "") -> HttpResponse:
     """Its customer while it is pending (a guest with its `secret`), the staff until it is handed over. The stock is given back."""
-    caller = caller_of(request)
+    caller = caller_or_none(request)
     if caller is None and not secret:
         raise NotSignedIn
     order = queries.order_with_items(order_id, caller=caller, secret=secret)

@@ -1,8 +1,9 @@
 """The two APIs: the platform's on the base domain, and a cafeteria's on its own host."""
 
+from ninja import NinjaAPI
+
 from core.http import handle_errors
 from core.rendering import FastRenderer
-from ninja import NinjaAPI
 
 
 def _new_api(title: str, namespace: str) -> NinjaAPI:

@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+
 from shop.menu.models import Category, Product
 from shop.orders.models import DayCounter, Order, OrderEvent, OrderItem
 from tenants.models import Cafeteria
 from tenants.pulse import read_pulse
 from tenants.scope import tenant_scope
-
 from tests.world import Place, World
 
 
@@ -18,7 +18,10 @@ def place(where: Place, role: str | None, body: dict[str, Any], **headers: str) 
 
 def test_an_order_has_the_shape_of_the_contract(world: World) -> None:
     a = world.a
-    lines = [{"product_id": a.latte, "quantity": 2, "choices": [a.sizes[1], a.milks[0]], "notes": "tibio"}, {"product_id": a.cake, "quantity": 1}]
+    lines = [
+        {"product_id": a.latte, "quantity": 2, "choices": [a.sizes[1], a.milks[0]], "notes": "tibio"},
+        {"product_id": a.cake, "quantity": 1},
+    ]
     response = place(a, "customer", {"items": lines, "notes": "gracias", "table": "5", "tip": "100.00"})
     assert response.status_code == 201
     order = response.json()
@@ -70,7 +73,9 @@ def test_what_is_answered_is_what_is_stored(world: World) -> None:
 
 
 def test_stock_is_taken_and_given_back_on_cancel(world: World) -> None:
-    placed = place(world.a, "customer", {"items": [{"product_id": world.a.cake, "quantity": 3}, {"product_id": world.a.cake, "quantity": 2}]}).json()
+    placed = place(
+        world.a, "customer", {"items": [{"product_id": world.a.cake, "quantity": 3}, {"product_id": world.a.cake, "quantity": 2}]}
+    ).json()
     with tenant_scope(world.a.ref):
         assert Product.objects.get(pk=world.a.cake).stock == 15
     cancelled = world.a.client("customer").delete(f"/api/v1/orders/{placed['id']}")
@@ -133,7 +138,9 @@ def test_the_neighbours_business_id_is_not_found(world: World) -> None:
     assert place(world.a, "customer", world.a.order(business_id=world.a.ref.id)).status_code == 201
 
 
-@pytest.mark.parametrize(("change", "status", "code"), [({"is_available": False}, 400, "sold_out"), ({"archived_at": timezone.now()}, 404, "product_not_found")])
+@pytest.mark.parametrize(
+    ("change", "status", "code"), [({"is_available": False}, 400, "sold_out"), ({"archived_at": timezone.now()}, 404, "product_not_found")]
+)
 def test_what_is_off_the_menu_cannot_be_ordered(world: World, change: dict[str, Any], status: int, code: str) -> None:
     with tenant_scope(world.a.ref):
         Product.objects.filter(pk=world.a.coffee).update(**change)
@@ -217,7 +224,9 @@ def test_the_price_is_the_menus_never_the_requests(world: World) -> None:
 
 
 def test_lines_remember_whether_their_stock_was_counted(world: World) -> None:
-    order = place(world.a, "customer", {"items": [{"product_id": world.a.coffee, "quantity": 1}, {"product_id": world.a.cake, "quantity": 1}]}).json()
+    order = place(
+        world.a, "customer", {"items": [{"product_id": world.a.coffee, "quantity": 1}, {"product_id": world.a.cake, "quantity": 1}]}
+    ).json()
     with tenant_scope(world.a.ref):
         assert list(OrderItem.objects.filter(order_id=order["id"]).values_list("stock_taken", flat=True)) == [False, True]
         assert Order.objects.get().created_at <= timezone.now() + timedelta(seconds=1)

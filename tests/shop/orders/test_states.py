@@ -1,8 +1,8 @@
 from typing import Any
 
 import pytest
-from tenants.pulse import read_pulse
 
+from tenants.pulse import read_pulse
 from tests.shop.orders.test_placing import place
 from tests.world import World
 
