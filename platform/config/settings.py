@@ -155,6 +155,11 @@ STORAGES = {
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "KEY_FUNCTION": "django_tenants.cache.make_key"}}
 
+# --- Cafeterias: what tenants, which stands below shop, calls by name --------------------------------------------------------
+CAFETERIA_OPENED = ["shop.people.actions.admit_owner"]  # In the new cafeteria's scope, with email, full_name, platform_user_id.
+CAFETERIA_HAS_ORDERS = "shop.orders.queries.has_orders"
+CLOSED_KEEP_DAYS = env.integer("CLOSED_KEEP_DAYS", 30)  # How long a closed cafeteria's schema is kept.
+
 # --- Jobs: figures from the facts on django-q2 -----------------------------------------------------------------------------
 Q_CLUSTER = {
     "name": "short",
@@ -183,8 +188,8 @@ Q_CLUSTER = {
     },
 }
 # core cannot import tenants: how a job finds its cafeteria when it runs, and whose it is when it is added.
-JOB_SCOPE = "tenants.jobs.scope_for_job"
-JOB_TENANT = "tenants.jobs.current_cafeteria_uuid"
+JOB_SCOPE = "tenants.job_scope.scope_for_job"
+JOB_TENANT = "tenants.job_scope.current_cafeteria_uuid"
 JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", 90, least=1)  # Without a heartbeat for so long, its worker is dead.
 JOB_HEARTBEAT_SECONDS = env.integer("JOB_HEARTBEAT_SECONDS", 10, least=1)
 JOB_PROGRESS_SECONDS = 1

@@ -22,6 +22,7 @@ from core.jobs.tick import ensure_tick_schedule, tick
 
 log = structlog.get_logger()
 
+LIMITS = "SELECT set_config('statement_timeout', %s, false), set_config('client_connection_check_interval', '5s', false)"
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 20  # for the cluster that a watchdog or a supervisor is just ending
 
@@ -99,4 +100,4 @@ def _limit_statements(*, connection: Any, **_: object) -> None:
     """The timeout's signal does not interrupt a statement: the server has to. And it has to notice a killed client."""
     limit = max(Conf.TIMEOUT - 5, 1) if Conf.TIMEOUT else 0
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{limit}s"])
+        cursor.execute(LIMITS, [f"{limit}s"])
