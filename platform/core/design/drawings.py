@@ -8,7 +8,7 @@ WORDS = {
     "breakfast": "desayuno breakfast brunch merienda huevo egg",
     "tea": "te tea infusion cha mate herbal",
     "drink": "jugo juice suco licuado smoothie limonada lemonade bebida drink frio cold iced agua water gaseosa soda refresco cerveza beer vino",
-    "coffee": "cafe coffee espresso expreso capuchino cappuccino latte cortado moca chocolate hot caliente",
+    "coffee": "cafe cafeteria coffee espresso expreso capuchino cappuccino latte cortado moca chocolate hot caliente",
     "cake": "torta cake tarta tart pie bolo pastel postre dessert budin cheesecake brownie",
     "sweet": "dulce sweet galleta cookie alfajor muffin scone dona donut biscoito caramel",
     "bread": "pan bread pao panaderia bakery factura medialuna croissant bolleria masa pastry pasteleria viennoiserie baguette",

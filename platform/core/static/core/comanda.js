@@ -6,7 +6,7 @@
   const $ = (selector, from = document) => from.querySelector(selector);
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 
-  // --- Sheets: a link with data-sheet opens its page over this one, under its own address ---------------------------------
+  // Sheets: a link with data-sheet opens its page over this one, under its own address
   const sheet = $("#sheet");
   const below = { address: location.href, title: document.title };
 
@@ -46,7 +46,7 @@
     if (event.state?.sheet) location.reload(); else closeSheet();
   });
 
-  // --- Toasts ---------------------------------------------------------------------------------------------------------------
+  // Toasts
   const readingTime = (element) => 3000 + element.textContent.length * 60;
   const dismissLater = (element) => {
     if (element.dataset.toast === "bad") return; // What went wrong stays until it is read.
@@ -67,7 +67,7 @@
   document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind));
   document.addEventListener("close-sheet", closeSheet);
 
-  // --- Steppers: − and + beside a number ------------------------------------------------------------------------------------
+  // Steppers: − and + beside a number
   const limits = (input) => [Number(input.min || 0), Number(input.max || Infinity)];
   const showLimits = (stepper) => {
     const input = $("input", stepper);
@@ -84,7 +84,7 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  // --- Clicks ---------------------------------------------------------------------------------------------------------------
+  // Clicks
   document.addEventListener("click", (event) => {
     const at = (selector) => event.target.closest?.(selector);
     const plain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
@@ -101,7 +101,7 @@
     if (form) form.requestSubmit();
   });
 
-  // --- Forms: a second press while the first one travels does nothing --------------------------------------------------------
+  // Forms: a second press while the first one travels does nothing
   const setBusy = (form, busy) => {
     if (busy) form.dataset.busy = ""; else delete form.dataset.busy;
     for (const button of all("button[aria-busy]", form)) button.removeAttribute("aria-busy");
@@ -121,7 +121,7 @@
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"])
     document.addEventListener(name, () => toast(sheet.dataset.wrong, "bad"));
 
-  // --- Times: <time data-since> counts minutes --------------------------------------------------------------------------------
+  // Times: <time data-since> counts minutes
   const units = new Intl.NumberFormat(root.lang, { style: "unit", unit: "minute", unitDisplay: "short" });
   const hours = new Intl.NumberFormat(root.lang, { style: "unit", unit: "hour", unitDisplay: "short" });
   const tellSince = (from = document) => {
@@ -133,7 +133,7 @@
   };
   setInterval(tellSince, 20000);
 
-  // --- Polling: data-poll="address" asks again every data-every seconds, and swaps only what changed (ETag) ---------------------
+  // Polling: data-poll="address" asks again every data-every seconds, and swaps only what changed (ETag)
   const poll = (element) => {
     let tag = element.dataset.tag || "";
     let failures = 0;
@@ -161,7 +161,7 @@
     setTimeout(ask, Number(element.dataset.every || 3) * 1000);
   };
 
-  // --- Search in the page: data-filter="#list" hides the [data-words] that do not match -----------------------------------------
+  // Search in the page: data-filter="#list" hides the [data-words] that do not match
   const plainWords = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
   const filter = (input) => {
     const wanted = plainWords(input.value.trim());
@@ -173,7 +173,7 @@
   };
   document.addEventListener("input", (event) => { if (event.target.dataset?.filter) filter(event.target); });
 
-  // --- Chips that follow the section in sight ------------------------------------------------------------------------------------
+  // Chips that follow the section in sight
   const follow = (chips) => {
     const links = new Map(all("a[href^='#']", chips).map((link) => [link.hash.slice(1), link]));
     const watcher = new IntersectionObserver((entries) => {
