@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 
-from tests.world import World, build_world
+from tests.world import World, build_world, drop_world, unique_slugs
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +28,6 @@ def world(db: None) -> World:
 @pytest.fixture
 def committed_world(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[World]:
     """Two cafeterias of this test alone, whose changes are committed: for threads, processes and crashes. Dropped afterwards."""
-    from tests.world import drop_world, unique_slugs
-
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         world = build_world(*unique_slugs())
         try:

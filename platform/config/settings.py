@@ -39,6 +39,7 @@ SHARED_APPS = [
     "tenants",  # Before django_tenants: its commands, which would make a cafeteria's tables in public, are replaced by ours.
     "django_tenants",
     "django.contrib.contenttypes",  # django-tenants' database backend imports its model; nothing of ours uses it.
+    "django.contrib.postgres",  # Lists as columns: tags and allergens.
     "django.contrib.staticfiles",
     "django_q",
     "django_htmx",

@@ -7,16 +7,11 @@ from config.api.docs import docs_view
 from config.site.urls import shared_urls
 from ops.health import urlpatterns as health_urls
 from shop.checkout.urls import urlpatterns as checkout_urls
-from shop.kitchen.urls import urlpatterns as kitchen_urls
-from shop.menu.api import public_router as menu_public_router
-from shop.menu.api import router as menu_router
-from shop.menu.urls import urlpatterns as menu_urls
 from shop.orders.api import router as orders_router
 from shop.people.api import router as auth_router
-from shop.people.urls import urlpatterns as people_urls
 from shop.storefront.urls import urlpatterns as storefront_urls
 
-for router in (auth_router, menu_public_router, menu_router, orders_router):
+for router in (auth_router, orders_router):
     cafeteria_api.add_router("", router)
 
 urlpatterns = [
@@ -26,9 +21,6 @@ urlpatterns = [
     *shared_urls,
     *storefront_urls,
     *checkout_urls,
-    *menu_urls,
-    *people_urls,
-    *kitchen_urls,
 ]
 
 handler400 = "config.handlers.bad_request"

@@ -79,7 +79,7 @@ def handle_errors(api: NinjaAPI) -> None:
 
     @api.exception_handler(RequestDataTooBig)
     @api.exception_handler(TooManyFilesSent)
-    def too_large(request: HttpRequest, error: Exception) -> HttpResponse:
+    def too_large(request: HttpRequest, _error: Exception) -> HttpResponse:
         return json_error(TooLarge(limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024 // 1024))
 
 

@@ -70,7 +70,7 @@ def place_order(*, order: NewOrder, caller: Caller | None, idempotency_key: str 
 
 
 def change_status(*, order_id: int, status: str, actor: Caller) -> Order:
-    """Moves an order along the state machine and notes who did. Cancelling gives its stock back. Raises InvalidTransition, OrderNotFound."""
+    """Moves an order along the state machine, notes who did; cancelling gives its stock back. Raises InvalidTransition, OrderNotFound."""
     with transaction.atomic():
         order = _locked(order_id)
         if status not in TRANSITIONS[order.status]:

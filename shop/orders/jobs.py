@@ -2,7 +2,7 @@ from django.core.files.storage import default_storage
 
 from core.jobs import JobRun, Json
 from shop.orders.imports import actions as imports
-from tenants.jobs import job_scope
+from tenants.job_scope import job_scope
 
 
 def import_sales(run: JobRun, *, file: str, names: dict[str, str | None] | None = None) -> Json:
