@@ -1,4 +1,4 @@
-"""The pages for what went wrong, in the dress of the host where it happened, each with a way on. The JSON ones are in core.errors' mapper."""
+"""The pages for what went wrong, in the dress of the host where it happened, each with a way on. core.http has the JSON ones."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -52,7 +52,7 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return _page(request, 403, title=_("This door is closed"), words=words, way=_home(request), drawing="sandwich")
 
 
-def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django passes it
     """403 of a form whose page is too old, or was not ours. Nothing was done."""
     words = _("It had been open for too long, so nothing was sent. Go back, reload the page and send it again.")
     way = Way(href=_same_page(request), label=_("Reload the page"))

@@ -4,10 +4,10 @@ import unicodedata
 
 # The first drawing with a word that begins a word of the name wins, so the special ones stand before the general ones.
 WORDS = {
-    "sandwich": "sandwich sanguch sanduiche tostado tostada panini wrap toast burger hamburguesa salad salado savoury ensalada lunch almuerzo",
+    "sandwich": "sandwich sanguch sanduiche tostado tostada panini wrap toast burger hamburguesa salad salado ensalada lunch almuerzo",
     "breakfast": "desayuno breakfast brunch merienda huevo egg",
     "tea": "te tea infusion cha mate herbal",
-    "drink": "jugo juice suco licuado smoothie limonada lemonade bebida drink frio cold iced agua water gaseosa soda refresco cerveza beer vino",
+    "drink": "jugo juice suco licuado smoothie limonada lemonade bebida drink frio cold iced agua water gaseosa soda refresco cerveza vino",
     "coffee": "cafe cafeteria coffee espresso expreso capuchino cappuccino latte cortado moca chocolate hot caliente",
     "cake": "torta cake tarta tart pie bolo pastel postre dessert budin cheesecake brownie",
     "sweet": "dulce sweet galleta cookie alfajor muffin scone dona donut biscoito caramel",

@@ -1,7 +1,9 @@
 """What the /design page shows its components with."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from core.design.brands import BRANDS
@@ -24,7 +26,11 @@ def design_samples() -> dict[str, Any]:
         "articles": [(name, count, str(count)) for name, count in ARTICLES],
         "products": _products(),
         "steps": _steps(),
-        "toasts": [Flash(text="Agregado al pedido.", kind="good"), Flash(text="No hay conexión.", kind="bad"), Flash(text="Guardado.", kind="info")],
+        "toasts": [
+            Flash(text="Agregado al pedido.", kind="good"),
+            Flash(text="No hay conexión.", kind="bad"),
+            Flash(text="Guardado.", kind="info"),
+        ],
         "moments": [("takeaway", "Para llevar"), ("table", "En la mesa")],
         "table_head": ["Producto", "Cantidad", "Total"],
         "rows": [["Café con leche", "214", "$ 749.000"], ["Medialuna", "180", "$ 216.000"]],
@@ -34,10 +40,8 @@ def design_samples() -> dict[str, Any]:
     }
 
 
-ICONS = (
-    "bag clock check plus minus close back forward down search person menu bell table shop trash warning info edit upload download "
-    "undo ticket lock leaf star card gear chart out wifi-off"
-).split()
+SPRITE = Path(__file__).resolve().parents[1] / "static" / "core" / "sprite.svg"
+ICONS = re.findall(r'<symbol id="(?!draw-)([a-z-]+)"', SPRITE.read_text())
 
 
 def _products() -> list[dict[str, Any]]:
@@ -45,7 +49,7 @@ def _products() -> list[dict[str, Any]]:
         ("Café con leche", "Doble de café de Huila con leche entera o de almendras.", "3500", "Cafetería", ["Sin azúcar"], False),
         ("Medialuna de manteca", "Horneada cada mañana, con almíbar apenas tibio.", "1200", "Panadería", [], False),
         ("Torta de naranja", "", "4800.50", "Tortas", ["Vegano", "Sin gluten"], True),
-        ("Tostado", "Jamón cocido natural y queso, en pan de miga, con papas de la casa y una limonada chica.", "7900", "Tostados", [], False),
+        ("Tostado", "Jamón cocido natural y queso, en pan de miga, con papas de la casa y limonada.", "7900", "Tostados", [], False),
     ]
     keys = ("name", "words", "price", "category", "tags", "sold_out")
     return [dict(zip(keys, row, strict=True)) for row in rows]

@@ -5,8 +5,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from core.design.samples import design_samples
+from core.doors import open_page
 
 
+@open_page
 def design(request: HttpRequest) -> HttpResponse:
     if not settings.DEVELOPMENT:
         raise Http404
