@@ -3,9 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from tests.world import World, build_world, drop_world, unique_slugs
+
+
+def pytest_configure() -> None:
+    # Pages in the tests name their assets plainly; tests in a browser collect them and start the real server.
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ def start() -> None:
         atexit.register(_stack.close)
         os.environ["DATABASE_URL"] = _stack.enter_context(embedded_database(folder))
         os.environ["COMANDA_DATA"] = str(folder)
+        (folder / "static").mkdir()
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
     os.environ.setdefault("PUBLIC_URL", "http://localhost:8000")
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"

@@ -59,7 +59,7 @@ class Order(TenantModel):
             models.CheckConstraint(condition=Q(total__gte=0), name="order_total_not_negative"),
         ]
         indexes = [
-            models.Index(fields=["id"], condition=~Q(status__in=["completed", "cancelled"]), name="order_open"),
+            models.Index(fields=["id"], condition=~Q(status="completed") & ~Q(status="cancelled"), name="order_open"),
             BrinIndex(fields=["created_at"], name="order_created"),
         ]
 
