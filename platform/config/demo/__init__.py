@@ -20,6 +20,19 @@ class DemoPerson:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DemoOrder:
+    """One on the board of the first day."""
+
+    by: str  # guest, or the role of one of the cafeteria's people
+    status: str  # how far it has come
+    lines: tuple[tuple[str, int, tuple[str, ...]], ...]  # product, quantity, choices; required ones that are left out are the first
+    name: str = ""  # of a guest
+    phone: str = ""
+    table: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DemoCafeteria:
     slug: str
     name: str
@@ -34,6 +47,7 @@ class DemoCafeteria:
     sales: str | None  # compressed
     names: str | None
     people: tuple[DemoPerson, ...]
+    board: tuple[DemoOrder, ...]
 
 
 ADMIN = DemoPerson(role="admin", full_name="Equipo de Comanda", email="admin@comanda.example")
@@ -66,7 +80,16 @@ def sign_ins() -> list[tuple[str, str, str]]:
 
 
 def _cafeteria(facts: dict[str, Any]) -> DemoCafeteria:
-    people = tuple(DemoPerson(**person) for person in facts["people"])
-    cutoff = time.fromisoformat(facts["day_cutoff"])
-    optional = {"sales": facts.get("sales"), "names": facts.get("names")}
-    return DemoCafeteria(**{**facts, **optional, "people": people, "day_cutoff": cutoff})
+    converted = {
+        "day_cutoff": time.fromisoformat(facts["day_cutoff"]),
+        "sales": facts.get("sales"),
+        "names": facts.get("names"),
+        "people": tuple(DemoPerson(**person) for person in facts["people"]),
+        "board": tuple(_order(order) for order in facts["board"]),
+    }
+    return DemoCafeteria(**{**facts, **converted})
+
+
+def _order(facts: dict[str, Any]) -> DemoOrder:
+    lines = tuple((product, quantity, tuple(choices)) for product, quantity, choices in facts["lines"])
+    return DemoOrder(**{**facts, "lines": lines})

@@ -4,7 +4,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,7 +13,8 @@ from core.money import as_text
 from shop.orders.imports import actions
 from shop.orders.imports.actions import SalesImported
 from shop.orders.imports.forms import read_names
-from tenants import routing
+from tenants.errors import CafeteriaNotFound
+from tenants.queries import ref_by_slug
 from tenants.refs import TenantRef
 from tenants.scope import tenant_scope
 
@@ -62,10 +62,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{done.left_out} lines that sold nothing were left out.")
 
     def _cafeteria(self, slug: str) -> TenantRef:
-        cafeteria = routing.resolve(f"{slug}.{settings.BASE_DOMAIN}")
-        if cafeteria is None:
-            raise CommandError(f'There is no open cafeteria "{slug}".')
-        return cafeteria
+        try:
+            return ref_by_slug(slug)
+        except CafeteriaNotFound as error:
+            raise CommandError(f'There is no cafeteria "{slug}".') from error
 
     def _read(self, path: Path) -> bytes:
         try:

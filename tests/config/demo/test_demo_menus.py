@@ -4,25 +4,18 @@ import csv
 import gzip
 import io
 import json
-import re
-from decimal import Decimal
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from core.design.brands import BRANDS
-from core.money import DECIMALS, is_exact
+from core.money import DECIMALS
+from shop.menu.imports.forms import read_menu
 from shop.orders.imports.forms import NOT_SOLD
 
 FOLDER = files("config.demo")
 CAFETERIAS = json.loads((FOLDER / "cafeterias.json").read_text())
-HEADER = ["category", "name", "description", "price", "stock", "tags", "allergens", "options"]
-GROUP = re.compile(r"[^:\[\]|=;]+\[(\d+)-(\d+)\]: [^:\[\]|=;]+=\d+( \| [^:\[\]|=;]+=\d+)*")
-
-
-def menu(slug: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO((FOLDER / f"{slug}.csv").read_text()), strict=True))
 
 
 def test_there_are_three_cafeterias_of_different_places() -> None:
@@ -35,27 +28,23 @@ def test_there_are_three_cafeterias_of_different_places() -> None:
 
 @pytest.mark.parametrize("cafeteria", CAFETERIAS, ids=lambda cafeteria: cafeteria["slug"])
 def test_a_menu_is_whole(cafeteria: dict[str, str]) -> None:
-    rows = menu(cafeteria["slug"])
-    assert list(rows[0]) == HEADER
-    assert len({row["name"] for row in rows}) == len(rows)
-    for row in rows:
-        price = Decimal(row["price"])
-        assert price > 0, row
-        assert is_exact(price, cafeteria["currency"]), row
-        assert 10 <= len(row["description"]) <= 80, row
-        for group in filter(None, row["options"].split("; ")):
-            bounds = GROUP.fullmatch(group)
-            assert bounds is not None, row
-            assert int(bounds[1]) <= int(bounds[2]) <= group.count("="), row
+    products = [row.product for row in read_menu((FOLDER / cafeteria["menu"]).read_bytes(), currency=cafeteria["currency"])]
+    assert len(products) == {"la-espiga": 78, "altamar": 24, "araucaria": 24}[cafeteria["slug"]]
+    assert len({product["name"] for product in products}) == len(products)
+    assert [product["name"] for product in products if not 10 <= len(product.get("description", "")) <= 80] == []
+    assert [product["name"] for product in products if product["price"] <= 0] == []
+    assert sum(bool(product.get("options")) for product in products) >= len(products) // 2
+    assert sum(product.get("stock") is not None for product in products) in range(2, 8)
 
 
 def test_the_bakery_sells_exactly_what_its_sales_name() -> None:
     text = gzip.decompress((FOLDER / "la-espiga-sales.csv.gz").read_bytes()).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     names = json.loads((FOLDER / "la-espiga-names.json").read_text())
+    menu = read_menu((FOLDER / "la-espiga.csv").read_bytes(), currency="ARS")
     sold = {row["item"] for row in rows} - {"NONE", "Adjustment"}
     products = {article: name for article, name in names.items() if name is not None}
     assert (len(rows), len({row["transaction"] for row in rows}), len(sold)) == (12_070, 5_623, 78)
     assert products.keys() == sold
-    assert sorted(products.values()) == sorted(row["name"] for row in menu("la-espiga"))
+    assert sorted(products.values()) == sorted(row.product["name"] for row in menu)
     assert {article.casefold() for article, name in names.items() if name is None} == NOT_SOLD
