@@ -1,0 +1,71 @@
+"""A picture as somebody uploaded it, made into what is served: WebP in two sizes, upright, in sRGB, with nothing else in it."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+from django.conf import settings
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from shop.menu.errors import PictureRefused
+
+SMALL, LARGE = 400, 1200  # pixels of the longer side, at most
+QUALITY = 80
+# By format, the pixels that may have to be in memory at once. A JPEG is read at a fraction of its size.
+MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 25_000_000, "WEBP": 25_000_000}
+MOST_SIDE = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    digest: str  # SHA-256 of the large one, in hexadecimal
+    files: dict[int, bytes]  # by size
+
+
+def read_picture(raw: bytes) -> Picture:
+    """PictureRefused for what is too large or no whole JPEG, PNG or WebP. The same picture has the same digest."""
+    if len(raw) > settings.IMAGE_MAX_BYTES:
+        raise PictureRefused(reason=f"it is larger than {settings.IMAGE_MAX_BYTES // 1024 // 1024} MB.")
+    try:
+        image = _decode(raw)
+    except UnidentifiedImageError as error:
+        raise PictureRefused(reason="it is not a JPEG, PNG or WebP file.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureRefused(reason="it has too many pixels.") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, OverflowError) as error:
+        # What Pillow's readers raise for files that are cut off or broken.
+        raise PictureRefused(reason="the file is damaged.") from error
+    files = {size: _encode(image, size) for size in (LARGE, SMALL)}
+    return Picture(digest=hashlib.sha256(files[LARGE]).hexdigest(), files=files)
+
+
+def _decode(raw: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(raw), formats=tuple(MOST_PIXELS)) as image:
+        width, height = image.size
+        if width * height > MOST_PIXELS[image.format or ""] or max(width, height) > MOST_SIDE:
+            raise PictureRefused(reason="it has too many pixels.")
+        image.draft("RGB", (LARGE, LARGE))
+        image.load()
+        return _in_srgb(ImageOps.exif_transpose(image))
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    if profile and image.mode in {"RGB", "RGBA", "CMYK"}:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, source, target, outputMode=mode)
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            converted = None  # A broken profile: the colours as they stand.
+        image = converted or image
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _encode(image: Image.Image, size: int) -> bytes:
+    smaller = image.copy()
+    smaller.thumbnail((size, size), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    smaller.save(file, "WEBP", quality=QUALITY, method=4, exif=b"", icc_profile=b"", xmp=b"")
+    return file.getvalue()
