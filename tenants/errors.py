@@ -45,3 +45,52 @@ class InvalidLifecycle(AppError):
 
     code = "invalid_lifecycle"
     status = 409
+
+
+class InvalidSlug(AppError):
+    """An address has 2 to 63 letters (a to z), digits and hyphens, and begins and ends with a letter or digit."""
+
+    code = "invalid_slug"
+    status = 422
+
+
+class InvalidDetails(AppError):
+    """The {field} "{value}" is not valid."""
+
+    code = "invalid_details"
+    status = 422
+
+
+class CurrencyInUse(AppError):
+    """The currency cannot change any more: there are orders in it."""
+
+    code = "currency_in_use"
+    status = 409
+
+
+class UnsuitableMigration(AppError):
+    """The migration {name} cannot run in the schemas of the cafeterias: {reason}."""
+
+    code = "unsuitable_migration"
+    status = 500
+
+
+class TemplateDiffers(AppError):
+    """The template does not make what the migrations make. Teach tenants/provisioning/script.py about it. {problems}"""
+
+    code = "template_differs"
+    status = 500
+
+
+class FleetBusy(AppError):
+    """Another fleet migration has been at work for {seconds} seconds. Look at `manage.py fleet_status`, then try again."""
+
+    code = "fleet_busy"
+    status = 503
+
+
+class PublicNotMigrated(AppError):
+    """The public schema is not set up yet. Run `manage.py migrate_fleet`."""
+
+    code = "public_not_migrated"
+    status = 503

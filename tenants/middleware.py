@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from core import error_pages
-from core.errors import AppError
-from core.http import json_error
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from core import error_pages
+from core.errors import AppError
+from core.http import json_error
 from tenants.errors import CafeteriaNotFound, CafeteriaSuspended
 from tenants.refs import TenantRef
 from tenants.routing import is_platform, normalise_host, resolve
@@ -37,7 +37,7 @@ class TenantMiddleware:
         if ref is None:
             return self.refuse(request, host, CafeteriaNotFound())
         if ref.status == "suspended":
-            return self.refuse(request, host, CafeteriaSuspended())
+            return self.refuse(request, host, CafeteriaSuspended(), name=ref.name)
         attach(request, host, ref)
         return self.get_response(request)
 
@@ -46,13 +46,13 @@ class TenantMiddleware:
         request.urlconf = self.platform_urlconf
         return self.get_response(request)
 
-    def refuse(self, request: HttpRequest, host: str, error: AppError) -> HttpResponse:
+    def refuse(self, request: HttpRequest, host: str, error: AppError, *, name: str = "") -> HttpResponse:
         attach(request, host, None)
         request.urlconf = self.platform_urlconf  # The page's links are the platform's.
         if request.path_info.startswith("/api/"):
             return json_error(error)
         if isinstance(error, CafeteriaSuspended):
-            return error_pages.suspended_cafeteria(request)
+            return error_pages.suspended_cafeteria(request, name)
         return error_pages.unknown_cafeteria(request)
 
 

@@ -2,13 +2,15 @@
 
 import uuid
 from datetime import time
+from typing import ClassVar
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django_tenants.models import DomainMixin, TenantMixin
 
 
-class Cafeteria(TenantMixin):
+class Cafeteria(TenantMixin):  # type: ignore[misc]
     class Status(models.TextChoices):
         OPEN = "open", _("open")
         SUSPENDED = "suspended", _("suspended")
@@ -33,15 +35,20 @@ class Cafeteria(TenantMixin):
     accepts_orders = models.BooleanField(default=True)  # the pause switch for orders from the site
     generation = models.IntegerField(default=1)
     revision = models.IntegerField(default=1)
-    schema_head = models.CharField(max_length=64, default="", db_index=True)
+    schema_head = models.CharField(max_length=64, default="", db_index=True)  # empty: it has no schema (any more)
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[models.Manager["Cafeteria"]] = models.Manager()
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(status__in=["open", "suspended", "closed"]), name="cafeteria_status"),)
 
     def __str__(self) -> str:
         return self.slug
 
 
-class Domain(DomainMixin):
+class Domain(DomainMixin):  # type: ignore[misc]
     """A cafeteria's own domain. Its subdomain of the platform needs no row: that is the slug."""
 
 
@@ -51,6 +58,21 @@ class Pulse(models.Model):
     cafeteria = models.OneToOneField(Cafeteria, models.CASCADE, primary_key=True)
     menu = models.BigIntegerField(default=1)
     orders = models.BigIntegerField(default=1)
+
+    def __str__(self) -> str:
+        return f"{self.cafeteria_id}: {self.menu}, {self.orders}"
+
+
+class SchemaTemplate(models.Model):
+    """The verified script that makes a cafeteria's schema, one per migration head."""
+
+    head = models.CharField(max_length=64, primary_key=True)
+    statements = models.JSONField()  # in order, each sent by itself, without a schema's name
+    migrations = models.JSONField()  # [app, name] of each, in the order in which they were applied
+    built_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.head
 
 
 class MigrationStatus(models.Model):
@@ -68,3 +90,9 @@ class MigrationStatus(models.Model):
     error = models.TextField(blank=True, default="")
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "migration statuses"
+
+    def __str__(self) -> str:
+        return f"{self.cafeteria_id}: {self.state}"

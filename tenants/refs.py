@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 REF_COLUMNS = (
     "id, uuid, schema_name, slug, name, status, generation, revision, currency, timezone, day_cutoff, language, brand, accepts_orders"
 )
+REF_NAMES = tuple(REF_COLUMNS.split(", "))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,5 +41,4 @@ class TenantRef:
 
 def ref_from_row(row: tuple[object, ...]) -> TenantRef:
     """A TenantRef from a database row with REF_COLUMNS."""
-    names = [name.strip() for name in REF_COLUMNS.split(",")]
-    return TenantRef(**dict(zip(names, row, strict=True)))  # type: ignore[arg-type]
+    return TenantRef(**dict(zip(REF_NAMES, row, strict=True)))  # type: ignore[arg-type]

@@ -32,16 +32,16 @@ def is_platform(host: str) -> bool:
 
 
 def resolve(host: str) -> TenantRef | None:
-    """The cafeteria of a normalised host, or None for an unknown or closed one. Only open ones are cached: the others may open any second."""
+    """The cafeteria of a normalised host, or None for an unknown or closed one. Only open ones are cached: others may open any second."""
     now = time.monotonic()
     hit = _cache.get(host)
     if hit is not None and hit[0] > now:
         return hit[1]
     ref = _look_up(host)
-    if ref is None or ref.status != "open":
-        _cache.pop(host, None)
-        return ref
     with _lock:
+        if ref is None or ref.status != "open":
+            _cache.pop(host, None)
+            return ref
         while len(_cache) >= MOST:
             _cache.pop(next(iter(_cache)))
         _cache[host] = (now + LIFE, ref)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from django.db import connection, transaction
 
+from tenants import routing
 from tenants.backend.base import DatabaseWrapper
 from tenants.errors import CafeteriaNotFound, CafeteriaSuspended, CrossedTenantScope, NoTenantScope, StaleTenant
 from tenants.refs import REF_COLUMNS, TenantRef, ref_from_row
@@ -85,8 +86,6 @@ def unchecked_scope(ref: TenantRef) -> Iterator[TenantRef]:
 @contextmanager
 def request_scope(request: Any) -> Iterator[TenantRef]:
     """The scope of `request.tenant`. A stale reference is looked up again, once; `request.tenant` is fresh inside."""
-    from tenants import routing  # routing reads the models, which need the apps loaded
-
     with ExitStack() as stack:
         try:
             fresh = stack.enter_context(tenant_scope(request.tenant))
@@ -132,4 +131,4 @@ def _path(ref: TenantRef) -> str:
 
 
 def _wrapper() -> DatabaseWrapper:
-    return cast(DatabaseWrapper, connection)
+    return cast("DatabaseWrapper", connection)

@@ -139,6 +139,7 @@ TEMPLATES = [
         },
     }
 ]
+DEMO_CAFETERIA = env.text("DEMO_CAFETERIA", "la-espiga" if DEVELOPMENT else "")  # What the landing page shows; none without.
 LANGUAGE_CODE = "es"
 LANGUAGES = [("es", _("Spanish")), ("en", _("English"))]
 USE_I18N = True

@@ -124,3 +124,8 @@ def _visible(caller: Caller | None, secret: str) -> QuerySet[Order]:
     if caller is not None and not secret:
         return orders.filter(customer_id=caller.id)
     return orders.filter(secret=secret) if secret else orders.none()
+
+
+def has_orders() -> bool:
+    """Whether the cafeteria ever had one: then its currency stays. Named in settings.CAFETERIA_HAS_ORDERS."""
+    return Order.objects.exists()

@@ -4,7 +4,28 @@ from typing import Any
 
 from django_tenants.postgresql_backend.base import DatabaseWrapper as TenantsDatabaseWrapper
 
+from tenants.backend.introspection import DatabaseIntrospection
+from tenants.refs import TenantRef
 
-class DatabaseWrapper(TenantsDatabaseWrapper):
+PUBLIC = "public"
+
+
+class DatabaseWrapper(TenantsDatabaseWrapper):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # django-tenants' own sends SET search_path, which outlives the transaction.
+        self.introspection = DatabaseIntrospection(self)
+
+    def set_tenant(self, tenant: Any, include_public: bool = True) -> None:  # noqa: FBT001, FBT002 - its signature
+        """Note whose scope the thread is in. For tenants.scope only: by itself it changes nothing in the database.
+
+        RuntimeError for anything but a TenantRef and the public schema, so that `with tenant:` and schema_context fail (wall 1).
+        """
+        if tenant.schema_name != PUBLIC and not isinstance(tenant, TenantRef):
+            raise RuntimeError("Only tenants.scope switches cafeterias: use tenant_scope(ref).")
+        self.tenant = tenant
+        self.schema_name = tenant.schema_name
+        self.include_public_schema = include_public
+
     def _handle_search_path(self, cursor: Any = None) -> None:
         """Nothing. A SET of the session would outlive the transaction and, behind a pooler, meet another tenant."""

@@ -1,0 +1,3 @@
+from tenants.management.refused import Refused as Command
+
+__all__ = ["Command"]

@@ -1,0 +1,22 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from tenants.actions import close_cafeteria
+from tenants.management.lifecycle import LifecycleCommand
+
+
+class Command(LifecycleCommand):
+    help = "Closes a cafeteria for good: its site answers 404, its data is dropped after CLOSED_KEEP_DAYS."
+    action = staticmethod(close_cafeteria)
+    done = "{slug} is closed."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        if not options["yes"] and input(f"Type {options['slug']} to close it for good: ").strip() != options["slug"]:
+            raise CommandError("Nothing was done.")
+        super().handle(**options)
