@@ -3,12 +3,15 @@
 from django.urls import path
 
 from accounts.api import router as auth_router
+from accounts.urls import urlpatterns as account_urls
 from config.api import platform_api
+from config.api.businesses import router as businesses_router
 from config.api.docs import docs_view
 from config.site.urls import platform_urls, shared_urls
 from ops.health import urlpatterns as health_urls
 
 platform_api.add_router("", auth_router)
+platform_api.add_router("", businesses_router)
 
 urlpatterns = [
     path("api/v1/", platform_api.urls),
@@ -16,6 +19,7 @@ urlpatterns = [
     *health_urls,
     *shared_urls,
     *platform_urls,
+    *account_urls,
 ]
 
 handler400 = "config.handlers.bad_request"

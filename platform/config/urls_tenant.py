@@ -7,11 +7,14 @@ from config.api.docs import docs_view
 from config.site.urls import shared_urls
 from ops.health import urlpatterns as health_urls
 from shop.checkout.urls import urlpatterns as checkout_urls
+from shop.menu.api import router as menu_router
+from shop.menu.urls import urlpatterns as menu_urls
 from shop.orders.api import router as orders_router
 from shop.people.api import router as auth_router
+from shop.people.urls import urlpatterns as people_urls
 from shop.storefront.urls import urlpatterns as storefront_urls
 
-for router in (auth_router, orders_router):
+for router in (auth_router, menu_router, orders_router):
     cafeteria_api.add_router("", router)
 
 urlpatterns = [
@@ -19,8 +22,10 @@ urlpatterns = [
     path("docs", docs_view(cafeteria_api, "/api/v1/openapi.json"), name="docs"),
     *health_urls,
     *shared_urls,
+    *menu_urls,
     *storefront_urls,
     *checkout_urls,
+    *people_urls,
 ]
 
 handler400 = "config.handlers.bad_request"
