@@ -217,7 +217,7 @@ def import_products(request: HttpRequest) -> Any:
     """The menu's CSV, as the body or as the part `file` of a form. All or nothing: a refusal names every bad cell in `rows`."""
     raw = uploaded(request) if request.content_type == "multipart/form-data" else request.body
     try:
-        done = actions.import_menu(raw)
+        done = actions.import_menu(raw=raw)
     except MenuFileRefused as refused:
         rows = [{"line": row.line, "column": row.column, "problem": row.problem} for row in refused.rows]
         return Status(422, {"detail": str(refused), "code": refused.code, "rows": rows})

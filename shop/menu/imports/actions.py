@@ -41,7 +41,7 @@ class _Entry:
     is_new: bool
 
 
-def import_menu(raw: bytes) -> MenuImported:
+def import_menu(*, raw: bytes) -> MenuImported:
     """Makes and changes products after a file (shop.menu.imports.forms), all or nothing: MenuFileRefused names every bad cell. MenuFull.
 
     A product is known by its category and name. What the file does not say stays: products that are not in it, pictures, the order of
