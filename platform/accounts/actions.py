@@ -40,8 +40,8 @@ def check_may_enter(cafeteria: Cafeteria, *, caller: Caller) -> None:
 
 
 @transaction.atomic
-def issue_handoff(cafeteria: Cafeteria, *, caller: Caller, browser: str) -> str:
-    """A code that lets the caller into the cafeteria's site once, within a minute, in the browser that holds `browser` there.
+def issue_handoff(cafeteria: Cafeteria, *, caller: Caller, browser_hash: str) -> str:
+    """A code that lets the caller into the cafeteria's site once, within a minute, in one browser: that with the secret of this hash.
 
     Bound to the browser, so that nobody can be signed in as somebody else by being sent a link. Audited. Raises as check_may_enter.
     """
@@ -50,7 +50,7 @@ def issue_handoff(cafeteria: Cafeteria, *, caller: Caller, browser: str) -> str:
     code = secrets.token_urlsafe(32)
     Handoff.objects.create(
         code_hash=digest(code),
-        browser_hash=digest(browser),
+        browser_hash=browser_hash,
         user_id=caller.id,
         cafeteria_id=cafeteria.pk,
         expires_at=timezone.now() + HANDOFF_LIFE,

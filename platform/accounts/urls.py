@@ -1,3 +1,17 @@
-from django.urls import URLPattern
+"""The platform's pages for people with an account there."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from accounts import views
+
+urlpatterns = [
+    path("sign-up", views.sign_up, name="sign_up"),
+    path("sign-in", views.sign_in, name="sign_in"),
+    path("sign-out", views.sign_out, name="sign_out"),
+    path("password", views.change_password, name="change_password"),
+    path("sign-out-everywhere", views.sign_out_everywhere, name="sign_out_everywhere"),
+    path("home", views.home, name="home"),
+    path("home/open", views.open_cafeteria, name="open_cafeteria"),
+    path("home/open/address", views.check_address, name="check_address"),
+    path("home/<int:cafeteria_id>/enter", views.enter_cafeteria, name="enter_cafeteria"),
+]

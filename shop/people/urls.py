@@ -1,3 +1,15 @@
-from django.urls import URLPattern
+"""A cafeteria's pages for people with an account there."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from shop.people import views
+
+urlpatterns = [
+    path("sign-up", views.sign_up, name="sign_up"),
+    path("sign-in", views.sign_in, name="sign_in"),
+    path("sign-out", views.sign_out, name="sign_out"),
+    path("enter", views.enter, name="enter"),
+    path("account", views.account, name="account"),
+    path("account/password", views.change_password, name="change_password"),
+    path("account/sign-out-everywhere", views.sign_out_everywhere, name="sign_out_everywhere"),
+]

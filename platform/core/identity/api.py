@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import translation
 from ninja import Form, Router, Status
 from ninja.errors import ValidationError
 from pydantic import AfterValidator, Field
 
-from core.doors import Bearer, anyone, caller_of, caller_or_none
+from core.doors import Bearer, anyone, caller_of
+from core.errors import BadRequest
 from core.http import Schema, errors, text
 from core.identity import actions
 from core.identity.emails import normalise_email
@@ -60,11 +62,17 @@ class LogoutIn(Schema):
     refresh_token: Token | None = None
 
 
+LOGOUT_BODY = {"requestBody": {"required": False, "content": {"application/json": {"schema": LogoutIn.model_json_schema()}}}}
+
+
 def register_account(realm: Realm, request: HttpRequest, body: RegisterIn, **details: Any) -> Status[Any]:
     """201 with the new account. A password against the rules is 422 in ninja's shape, like any other bad field."""
     address = client_address(request)
     try:
-        account = actions.register(realm, email=body.email, password=body.password, full_name=body.full_name, address=address, **details)
+        with translation.override("en"):  # as every sentence of the API
+            account = actions.register(
+                realm, email=body.email, password=body.password, full_name=body.full_name, address=address, **details
+            )
     except WeakPassword as error:
         raise bad_field("password", error.messages) from None
     return Status(201, account)
@@ -90,17 +98,27 @@ def add_sign_in_operations(router: Router, realm_of: RealmOf, signed_in: Bearer)
         """The next pair of tokens. A refresh token works once: used again, it ends its session."""
         return actions.refresh(realm_of(request), token=body.refresh_token).tokens()
 
-    @router.post("/auth/logout", auth=anyone, response={204: None, **errors(400, 401, 413, 422)})
-    def logout(request: HttpRequest, body: LogoutIn | None = None) -> Any:
+    @router.post("/auth/logout", auth=anyone, response={204: None, **errors(400, 401, 413, 422)}, openapi_extra=LOGOUT_BODY)
+    def logout(request: HttpRequest) -> Any:
         """Ends the session of the refresh token in the body, or else of the access token in the header."""
-        if body is not None and body.refresh_token:
-            actions.sign_out_by_token(realm_of(request), token=body.refresh_token)
+        token = _token_in_body(request)
+        if token is not None:
+            actions.sign_out_by_token(realm_of(request), token=token)
         else:
-            caller = caller_or_none(request) or signed_in(request)
-            actions.sign_out(realm_of(request), session_id=caller.session_id)
+            actions.sign_out(realm_of(request), session_id=signed_in(request).session_id)
         return HttpResponse(status=204)
 
     @router.get("/auth/me", auth=signed_in, response={200: AccountOut, **errors(401)})
     def me(request: HttpRequest) -> Any:
         """Whose token this is."""
         return caller_of(request)
+
+
+def _token_in_body(request: HttpRequest) -> str | None:
+    """The optional body of a logout. ninja would refuse a request without one."""
+    if not request.content_type.startswith("application/json") or not request.body.strip():
+        return None
+    try:
+        return LogoutIn.model_validate_json(request.body).refresh_token
+    except ValueError:
+        raise BadRequest(reason='the body is not {"refresh_token": "..."}.') from None

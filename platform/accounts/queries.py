@@ -1,0 +1,55 @@
+from dataclasses import dataclass
+
+from tenants.errors import SlugTaken
+from tenants.models import Cafeteria, Pulse
+from tenants.queries import cafeterias_of
+from tenants.routing import site_url
+from tenants.slugs import check_slug, free_slugs
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnedCafeteria:
+    """A cafeteria on its owner's home."""
+
+    cafeteria: Cafeteria
+    url: str
+    has_menu: bool
+    has_orders: bool
+
+    @property
+    def short_url(self) -> str:
+        return self.url.partition("://")[2]
+
+    @property
+    def is_open(self) -> bool:
+        return self.cafeteria.status == Cafeteria.Status.OPEN
+
+    @property
+    def is_started(self) -> bool:
+        return self.has_menu and self.has_orders
+
+
+def owned_cafeterias(owner_id: int) -> list[OwnedCafeteria]:
+    """Those of an owner, with how far each has come. Two queries however many: the pulse tells of the menu and the orders."""
+    cafeterias = list(cafeterias_of(owner_id))
+    pulses = {pulse.cafeteria_id: pulse for pulse in Pulse.objects.filter(cafeteria__in=cafeterias)}
+    return [_owned(cafeteria, pulses.get(cafeteria.pk)) for cafeteria in cafeterias]
+
+
+def address_for(*, name: str, slug: str) -> str:
+    """The slug that a cafeteria would get. Raises InvalidSlug, SlugReserved, SlugTaken for one that was asked for and cannot be had."""
+    if not slug:
+        return next(free_slugs(name)) if name.strip() else ""
+    check_slug(slug)
+    if Cafeteria.objects.filter(slug=slug).exists():
+        raise SlugTaken(slug=slug)
+    return slug
+
+
+def _owned(cafeteria: Cafeteria, pulse: Pulse | None) -> OwnedCafeteria:
+    return OwnedCafeteria(
+        cafeteria=cafeteria,
+        url=site_url(cafeteria.slug),
+        has_menu=pulse is not None and pulse.menu > 1,
+        has_orders=pulse is not None and pulse.orders > 1,
+    )

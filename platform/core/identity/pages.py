@@ -1,0 +1,127 @@
+"""The pages of signing up, in and out: the same on both kinds of host. Doors and addresses are the host's own (accounts, shop.people)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from core.doors import person_of, safe_next
+from core.errors import AppError, TooManyAttempts
+from core.flash import flash
+from core.identity import actions
+from core.identity.errors import EmailTaken, WeakPassword, WrongCredentials
+from core.identity.forms import ChangePasswordForm, SignInForm, SignUpForm, mark_wrong_fields
+from core.identity.realm import Realm
+from core.sessions import forget_sign_in, remember_sign_in
+from core.throttle import client_address
+
+FIELD_OF: Mapping[type[AppError], str] = {EmailTaken: "email", WrongCredentials: "current"}
+
+
+def sign_in_page(request: HttpRequest, realm: Realm, *, home: str, template: str = "core/identity/sign_in.html") -> HttpResponse:
+    onward = safe_next(request, home)
+    if request.method != "POST":
+        return _already_in(request, onward) or _form_page(request, template, SignInForm(), onward)
+    form = SignInForm(request.POST)
+
+    def complete() -> None:
+        values = form.cleaned_data
+        signed_in = actions.sign_in(realm, email=values["email"], password=values["password"], address=client_address(request))
+        remember_sign_in(request, signed_in.who)
+
+    failed = tried(form, complete)
+    return _form_page(request, template, form, onward, failed) if failed is not None else HttpResponseRedirect(onward)
+
+
+def sign_up_page(
+    request: HttpRequest, realm: Realm, *, home: str, form_class: type[SignUpForm] = SignUpForm, template: str, **details: Any
+) -> HttpResponse:
+    """Makes the account and signs it in. The form's fields beyond the usual three go into the account, with `details`."""
+    onward = safe_next(request, home)
+    if request.method != "POST":
+        return _already_in(request, onward) or _form_page(request, template, form_class(), onward)
+    form = form_class(request.POST)
+
+    def complete() -> None:
+        account = actions.register(realm, address=client_address(request), **form.cleaned_data, **details)
+        with realm.scope():
+            signed_in = actions.start_session(realm, account)
+        remember_sign_in(request, signed_in.who)
+
+    failed = tried(form, complete)
+    return _form_page(request, template, form, onward, failed) if failed is not None else HttpResponseRedirect(onward)
+
+
+def sign_out_page(request: HttpRequest, realm: Realm, *, home: str) -> HttpResponse:
+    """For whoever is signed in, or not any more."""
+    person = getattr(request, "person", None)
+    if person is not None:
+        actions.sign_out(realm, session_id=person.session_id)
+    forget_sign_in(request)
+    return HttpResponseRedirect(home)
+
+
+def change_password_page(request: HttpRequest, realm: Realm, *, home: str, template: str) -> HttpResponse:
+    form = ChangePasswordForm(request.POST or None)
+    if request.method != "POST":
+        return _form_page(request, template, form, home)
+
+    def complete() -> None:
+        person, values = person_of(request), form.cleaned_data
+        signed_in = actions.change_password(
+            realm, caller=person, current=values["current"], new=values["new"], address=client_address(request)
+        )
+        remember_sign_in(request, signed_in.who)
+
+    failed = tried(form, complete)
+    if failed is not None:
+        return _form_page(request, template, form, home, failed)
+    flash(request, _("Your password is changed. Other devices are signed out."))
+    return HttpResponseRedirect(home)
+
+
+def sign_out_everywhere_page(request: HttpRequest, realm: Realm, *, home: str) -> HttpResponse:
+    actions.sign_out_everywhere(realm, account_id=person_of(request).id)
+    forget_sign_in(request)
+    flash(request, _("You are signed out on every device."))
+    return HttpResponseRedirect(home)
+
+
+def tried(form: forms.Form, complete: Callable[[], None], *, fields: Mapping[type[AppError], str] = FIELD_OF) -> AppError | int | None:
+    """Validates, then completes. None when all went well; else what to answer, with the sentences beside their fields.
+
+    `fields` says beside which field an error belongs; others stand above the form.
+    """
+    if not form.is_valid():
+        mark_wrong_fields(form)
+        return 422
+    try:
+        complete()
+    except WeakPassword as error:
+        for message in error.messages:
+            form.add_error("new" if "new" in form.fields else "password", message)
+        failed: AppError | int = 422
+    except AppError as error:
+        field = fields.get(type(error), "")
+        form.add_error(field if field in form.fields else None, error.translated())
+        failed = error if isinstance(error, TooManyAttempts) else 422
+    else:
+        return None
+    mark_wrong_fields(form)
+    return failed
+
+
+def _form_page(request: HttpRequest, template: str, form: forms.Form, onward: str, failed: AppError | int | None = None) -> HttpResponse:
+    status = failed.status if isinstance(failed, AppError) else failed
+    response = render(request, template, {"form": form, "next": onward}, status=status)
+    if isinstance(failed, AppError):
+        for name, value in failed.headers.items():
+            response[name] = value
+    return response
+
+
+def _already_in(request: HttpRequest, onward: str) -> HttpResponse | None:
+    return HttpResponseRedirect(onward) if getattr(request, "person", None) is not None else None
