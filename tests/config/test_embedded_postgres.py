@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
+
 from config.dev.binaries import EmbeddedServerFailed, run_program, system_user
 from config.dev.postgres import EmbeddedServer, embedded_database, embedded_server, running_server
 
@@ -165,18 +166,18 @@ def test_a_database_is_made_once_whatever_its_name(data_folder: Path) -> None:
 def test_files_of_another_version_are_refused_with_a_way_out(data_folder: Path) -> None:
     (data_folder / "postgres").mkdir()
     (data_folder / "postgres" / "PG_VERSION").write_text("16\n")
-    with pytest.raises(EmbeddedServerFailed, match="is of PostgreSQL 16, not 18. Choose another COMANDA_DATA"):
+    with pytest.raises(EmbeddedServerFailed, match=r"is of PostgreSQL 16, not 18. Choose another COMANDA_DATA"):
         running_or_started(data_folder)
 
 
 def test_a_setting_that_postgres_refuses_is_reported_with_its_words(data_folder: Path) -> None:
-    with pytest.raises(EmbeddedServerFailed, match="does not start.*no_such_setting"):
+    with pytest.raises(EmbeddedServerFailed, match=r"does not start.*no_such_setting"):
         running_or_started(data_folder, no_such_setting="1")
 
 
 def test_a_data_folder_that_cannot_be_made_is_reported(data_folder: Path) -> None:
     (data_folder / "file").write_text("")
-    with pytest.raises(EmbeddedServerFailed, match="cannot be used .*Set COMANDA_DATA"):
+    with pytest.raises(EmbeddedServerFailed, match=r"cannot be used .*Set COMANDA_DATA"):
         running_or_started(data_folder / "file" / "below")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypedDict
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -16,6 +17,14 @@ MAJOR_VERSION = "18"
 SYSTEM_USER = "pgserver"  # PostgreSQL refuses to run as root.
 EVERYONE_MAY_ENTER = stat.S_IXGRP | stat.S_IXOTH
 EVERYONE_MAY_READ = stat.S_IRGRP | stat.S_IROTH
+
+
+class Privileges(TypedDict, total=False):
+    """Arguments of subprocess.Popen."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 class EmbeddedServerFailed(ImproperlyConfigured):
@@ -112,8 +121,8 @@ def program_command(program: str, *arguments: str) -> Sequence[str]:
     return (str(programs_folder() / program), *arguments)
 
 
-def run_as() -> dict[str, int | list[int]]:
-    """Arguments of subprocess.Popen that change to the system user when we are root."""
+def run_as() -> Privileges:
+    """How to become the system user when we are root."""
     user = system_user()
     if user is None:
         return {}

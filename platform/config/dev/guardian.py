@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def stop_group(group: int, number: int) -> bool:
     return True
 
 
-def end_groups(groups: Set[int], *, seconds: float) -> None:
+def end_groups(groups: AbstractSet[int], *, seconds: float) -> None:
     left = {group for group in groups if stop_group(group, signal.SIGTERM)}
     deadline = time.monotonic() + seconds
     while left and time.monotonic() < deadline:

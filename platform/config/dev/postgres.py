@@ -181,7 +181,7 @@ def launch(folder: Path, options: Mapping[str, str], log: Path) -> subprocess.Po
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            **run_as(),  # type: ignore[call-overload]
+            **run_as(),
         )
 
 
@@ -214,7 +214,7 @@ def suitable_socket_folder(folder: Path) -> Path:
         return folder
     name = f"comanda-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     owner = folder.stat().st_uid
-    for temporary in (Path(tempfile.gettempdir()), Path("/tmp")):
+    for temporary in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  The folder in it is checked.
         short = temporary / name
         if not fits(short):
             continue

@@ -51,11 +51,12 @@ def supervise(
     ready: Callable[[], bool] = lambda: True,
     started: Callable[[], None] = lambda: None,
     ready_seconds: float = 60.0,
+    stop_seconds: float = STOP_SECONDS,
     output: TextIO = sys.stdout,
 ) -> bool:
     """Run the programs until interrupted; False when `ready` did not come true within its time, and all were stopped for it.
 
-    `started` is called once, as soon as `ready` answers True. At the end no process of theirs is left, within STOP_SECONDS.
+    `started` is called once, as soon as `ready` answers True. At the end no process of theirs is left, within `stop_seconds`.
     """
     children = children_of(programs, colours=output.isatty())
     give_up = time.monotonic() + ready_seconds
@@ -71,7 +72,7 @@ def supervise(
             interruption.pause()
         return True
     finally:
-        stop_in_order(children, guardian=guardian, interruption=interruption)
+        stop_in_order(children, guardian=guardian, interruption=interruption, seconds=stop_seconds)
 
 
 def children_of(programs: Sequence[Program], *, colours: bool) -> list[Child]:
@@ -132,9 +133,9 @@ def bury(child: Child, *, guardian: Guardian, output: TextIO) -> None:
     say(f"{child.prefix}ended with status {status}; starting again in {delay:.0f} s", output=output)
 
 
-def stop_in_order(children: Sequence[Child], *, guardian: Guardian, interruption: Interruption) -> None:
-    """SIGTERM by rank, and SIGKILL for all who are left after STOP_SECONDS or at the second interruption."""
-    deadline = time.monotonic() + STOP_SECONDS
+def stop_in_order(children: Sequence[Child], *, guardian: Guardian, interruption: Interruption, seconds: float) -> None:
+    """SIGTERM by rank, and SIGKILL for all who are left after `seconds` or at the second interruption."""
+    deadline = time.monotonic() + seconds
     running = [child for child in children if child.process is not None]
     ranked = sorted(running, key=lambda child: child.program.stops)
     for _, rank in groupby(ranked, key=lambda child: child.program.stops):
