@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.test.utils import setup_databases
 
 from tests.world import World, build_world, drop_world, unique_slugs
 
@@ -16,9 +17,13 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> None:
-    """pytest-django's public schema, and the two cafeterias, once a session; each test's own changes are rolled back."""
+def django_db_setup(django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: pytest.FixtureRequest) -> None:
+    """The public schema, and the two cafeterias, once a session; each test's own changes are rolled back.
+
+    In place of pytest-django's, which makes no database when no test at hand has its mark. The server goes with the session.
+    """
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        setup_databases(verbosity=0, interactive=False, aliases={"default"})
         _Worlds.base = build_world("luna", "sol")
 
 

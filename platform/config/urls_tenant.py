@@ -7,6 +7,7 @@ from config.api.docs import docs_view
 from config.site.urls import shared_urls
 from ops.health import urlpatterns as health_urls
 from shop.checkout.urls import urlpatterns as checkout_urls
+from shop.kitchen.urls import urlpatterns as kitchen_urls
 from shop.menu.api import router as menu_router
 from shop.menu.urls import urlpatterns as menu_urls
 from shop.orders.api import router as orders_router
@@ -26,6 +27,7 @@ urlpatterns = [
     *storefront_urls,
     *checkout_urls,
     *people_urls,
+    *kitchen_urls,
 ]
 
 handler400 = "config.handlers.bad_request"

@@ -63,6 +63,8 @@ def _language(request: HttpRequest) -> str:
 
 def _add_headers(request: HttpRequest, response: HttpResponseBase, request_id: str) -> None:
     response["X-Request-ID"] = request_id
+    if not response.streaming and "Content-Length" not in response.headers:
+        response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
     for name, value in PLAIN_HEADERS.items():
         response.headers.setdefault(name, value)
     if settings.HTTPS:

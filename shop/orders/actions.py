@@ -54,7 +54,8 @@ def place_order(*, order: NewOrder, caller: Caller | None, idempotency_key: str 
     """Places an order at the menu's present prices, takes its stock and gives it the business day's next number: all of it or nothing.
 
     With an idempotency key, the same caller's second call gets the first answer and places nothing; another `fingerprint` (of the request)
-    under the same key raises IdempotencyConflict. Charges nothing. Raises the errors of shop.orders.errors.
+    under the same key raises IdempotencyConflict. Charges nothing. Raises the errors of shop.orders.errors, after which the scope's
+    transaction can only be rolled back: show the error from another scope.
     """
     with transaction.atomic(savepoint=False):
         tenant, now = current_tenant(), timezone.now()

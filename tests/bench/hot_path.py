@@ -87,7 +87,6 @@ def _prepare() -> dict[str, str]:
     from shop.menu.models import Category, Product  # noqa: PLC0415
     from tenants.pulse import bump_menu  # noqa: PLC0415
     from tenants.scope import tenant_scope  # noqa: PLC0415
-
     from tests.world import build_world  # noqa: PLC0415
 
     world = build_world("bench", "bench2")

@@ -94,6 +94,8 @@ def _percentile(text: str, name: str) -> float:
 
 def machine() -> str:
     """One line that says where the figures come from."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?"
+    )
     memory = psutil.virtual_memory().total / 2**30
     return f"{model}, {psutil.cpu_count()} cores, {memory:.0f} GiB, Python {sys.version.split()[0]}, {time.strftime('%Y-%m-%d')}"

@@ -1,11 +1,12 @@
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from itertools import batched
+from typing import Any
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -17,10 +18,11 @@ from core.jobs import enqueue
 from core.jobs.models import Job, Queue
 from core.money import LARGEST
 from shop.menu.models import Product
+from shop.orders.imports import sql
 from shop.orders.imports.errors import BadLine, SalesFileRefused
 from shop.orders.imports.forms import SalesFile, SoldLine, Ticket, read_sales
 from shop.orders.imports.queries import Names, products_for_items
-from shop.orders.models import DayCounter, Order, OrderItem
+from shop.orders.models import DayCounter, Order
 from tenants.pulse import bump_orders
 from tenants.refs import TenantRef
 from tenants.scope import current_tenant
@@ -129,12 +131,9 @@ def _write(sales: list[_Sale], tenant: TenantRef, progress: Progress) -> None:
     newest = _reserve_numbers(Counter(sale.day for sale in sales))
     written = 0
     for batch in batched(sales, BATCH):
-        orders = []
-        for sale in batch:
-            newest[sale.day] += 1
-            orders.append(_order(sale, newest[sale.day], tenant.currency))
-        Order.objects.bulk_create(orders)
-        OrderItem.objects.bulk_create([item for order, sale in zip(orders, batch, strict=True) for item in _items(order, sale)])
+        with connection.cursor() as cursor:
+            cursor.execute(sql.INSERT_ORDERS, {"currency": tenant.currency, **_order_columns(batch, newest)})
+            cursor.execute(sql.INSERT_ITEMS, _item_columns(batch))
         written += len(batch)
         progress(written / len(sales), f"{written} of {len(sales)} tickets imported")
     if sales:
@@ -153,24 +152,27 @@ def _reserve_numbers(tickets: Counter[date]) -> dict[date, int]:
     return before
 
 
-def _order(sale: _Sale, number: int, currency: str) -> Order:
-    return Order(
-        business_date=sale.day,
-        number=number,
-        status=Order.Status.COMPLETED,
-        payment_status=Order.PaymentStatus.PAID,
-        channel=Order.Channel.IMPORTED,
-        subtotal=sale.total,
-        total=sale.total,
-        currency=currency,
-        secret=secrets.token_urlsafe(16),
-        import_reference=sale.ticket.reference,
-        created_at=sale.ticket.at,
-        updated_at=sale.ticket.at,
-    )
+def _order_columns(sales: Sequence[_Sale], newest: dict[date, int]) -> dict[str, list[Any]]:
+    numbers = []
+    for sale in sales:
+        newest[sale.day] += 1
+        numbers.append(newest[sale.day])
+    return {
+        "days": [sale.day for sale in sales],
+        "numbers": numbers,
+        "totals": [sale.total for sale in sales],
+        "secrets": [secrets.token_urlsafe(16) for _ in sales],
+        "references": [sale.ticket.reference for sale in sales],
+        "times": [sale.ticket.at for sale in sales],
+    }
 
 
-def _items(order: Order, sale: _Sale) -> Iterator[OrderItem]:
-    for product, quantity in sale.quantities.items():
-        subtotal = product.price * quantity
-        yield OrderItem(order=order, product=product, name=product.name, quantity=quantity, unit_price=product.price, subtotal=subtotal)
+def _item_columns(sales: Sequence[_Sale]) -> dict[str, list[Any]]:
+    lines = [(sale.ticket.reference, product, quantity) for sale in sales for product, quantity in sale.quantities.items()]
+    return {
+        "references": [reference for reference, _, _ in lines],
+        "products": [product.pk for _, product, _ in lines],
+        "names": [product.name for _, product, _ in lines],
+        "quantities": [quantity for _, _, quantity in lines],
+        "prices": [product.price for _, product, _ in lines],
+    }
