@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import User, UserSession
+from core import passwords
 from tests.world import PASSWORD, World
 
 NEW = {"email": "nueva@example.test", "password": "seven green kettles", "full_name": "Nueva Persona"}
@@ -108,8 +110,6 @@ def test_unknown_wrong_and_inactive_get_one_answer(host: Client, world: World) -
 
 
 def test_each_failed_sign_in_costs_exactly_one_hash(host: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core import passwords
-
     post(host, "/auth/register", NEW)
     passwords.matches("warm", None)  # the stand-in is made once a process
     computed: list[str] = []
@@ -163,8 +163,6 @@ def test_logout_ends_the_session_of_the_token_and_no_other(host: Client) -> None
 
 
 def test_an_ended_or_expired_session_holds_for_nobody(world: World) -> None:
-    from django.utils import timezone
-
     client = world.platform_client(world.owner_a)
     assert client.get("/api/v1/auth/me").status_code == 200
     UserSession.objects.filter(user_id=world.owner_a).update(expires_at=timezone.now())

@@ -17,6 +17,8 @@ from core.doors import caller_of, caller_or_none
 from core.errors import NotAllowed
 from core.http import Schema, errors, text
 from core.identity.callers import Caller
+from shop.menu.api import ProductIn, ProductOut, menu_answer, new_product
+from shop.menu.queries import current_menu
 from shop.people.actions import issue_owner_token
 from tenants import actions
 from tenants.errors import CafeteriaNotFound, InvalidDetails, InvalidSlug, SlugReserved, StaleTenant
@@ -168,6 +170,34 @@ def issue_business_token(request: HttpRequest, business_id: Id) -> Any:
         token = issue_owner_token(email=caller.email, full_name=caller.full_name, platform_user_id=caller.id)
         record("cafeteria.token_issued", actor=caller, cafeteria_uuid=ref.uuid, target=ref.slug)
     return {"access_token": token, "expires_in": int(settings.ACCESS_TOKEN_LIFE.total_seconds()), "url": site_url(ref.slug)}
+
+
+@router.get(
+    "/businesses/{business_id}/products", auth=guest_or_signed_in, response={200: list[ProductOut], 304: None, **errors(401, 404, 422, 503)}
+)
+def list_products(request: HttpRequest, business_id: Id) -> HttpResponse:
+    """What is on sale there, as on the cafeteria's own host."""
+    _visible(business_id, caller_or_none(request))
+    try:
+        menu = current_menu(ref_by_id(business_id))
+    except StaleTenant:
+        menu = current_menu(ref_by_id(business_id))
+    return menu_answer(request, menu)
+
+
+@router.post(
+    "/businesses/{business_id}/products",
+    auth=signed_in,
+    response={201: ProductOut, **errors(400, 401, 403, 404, 409, 413, 422, 503)},
+)
+def create_product(request: HttpRequest, business_id: Id, body: ProductIn) -> Any:
+    """A product at the end of its category, as on the cafeteria's own host."""
+    caller = caller_of(request)
+    _managed(business_id, caller)
+    with scope_of(business_id) as ref:
+        product = new_product(body)
+        record("product.created", actor=caller, cafeteria_uuid=ref.uuid, target=body.name)
+    return Status(201, product)
 
 
 @contextmanager

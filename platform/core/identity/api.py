@@ -116,7 +116,7 @@ def add_sign_in_operations(router: Router, realm_of: RealmOf, signed_in: Bearer)
 
 def _token_in_body(request: HttpRequest) -> str | None:
     """The optional body of a logout. ninja would refuse a request without one."""
-    if not request.content_type.startswith("application/json") or not request.body.strip():
+    if not (request.content_type or "").startswith("application/json") or not request.body.strip():
         return None
     try:
         return LogoutIn.model_validate_json(request.body).refresh_token
