@@ -105,8 +105,8 @@ def _mark(queue: QueueStats) -> None:
     rows = ClusterBeat.objects.filter(pk=queue.queue)
     if is_stalled(queue):
         rows.filter(stalled_since=None).update(stalled_since=Coalesce(F("asked_at"), Now()))
-    elif queue.unanswered_age is None:
-        rows.exclude(stalled_since=None).update(stalled_since=None)
+    else:
+        rows.filter(beat_at__gt=F("stalled_since")).update(stalled_since=None)
 
 
 def _is_silent(queue: QueueStats) -> bool:

@@ -9,6 +9,8 @@ from ops.watchdog import LOOK_SECONDS, check_once, watch
 class Command(BaseCommand):
     help = "Watch the job clusters from outside. Logs what is wrong; with --restart, ends a stalled one for its supervisor to start anew."
 
+    requires_system_checks = ()  # Whatever else is broken, it watches.
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="Look once and exit, with 1 when something is wrong.")
         parser.add_argument("--restart", action="store_true", help="End a stalled cluster of this machine.")

@@ -1,5 +1,6 @@
 """A django-q2 cluster as a process that a supervisor can trust: one to a queue and data folder, ends in time, leaves nobody behind."""
 
+import logging
 import os
 import signal
 import threading
@@ -24,22 +25,22 @@ log = structlog.get_logger()
 
 LIMITS = "SELECT set_config('statement_timeout', %s, false), set_config('client_connection_check_interval', '5s', false)"
 LOOK_SECONDS = 0.2
-PATIENCE_SECONDS = 20  # for the cluster that a watchdog or a supervisor is just ending
+PATIENCE_SECONDS = 20.0  # for the cluster that a watchdog or a supervisor is just ending
 
 
 def cluster_pid_path(queue: str) -> Path:
     return Path(settings.DATA_FOLDER) / "run" / f"worker-{queue}.pid"
 
 
-def run_cluster(queue: str) -> int:
-    """Run the queue's cluster until SIGTERM or SIGINT; the exit status. Raises AlreadyRunning.
+def run_cluster(queue: str, *, patience: float = PATIENCE_SECONDS) -> int:
+    """Run the queue's cluster until SIGTERM or SIGINT; the exit status. Raises AlreadyRunning when another one does not end in time.
 
     Running jobs have JOB_STOP_SECONDS to end; those that do not are killed, and run again as soon as a cluster is back.
     """
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     _become(queue)
-    with pid_file(cluster_pid_path(queue), patience=PATIENCE_SECONDS):
+    with pid_file(cluster_pid_path(queue), patience=patience):
         ensure_tick_schedule()
         tick()  # What the last cluster left need not wait for the first minute.
         connections.close_all()
@@ -57,6 +58,7 @@ def release_jobs(group: int) -> int:
 def _become(queue: str) -> None:
     """Take on the queue's configuration. django-q2 would read its name from the environment, before any command has its say."""
     Conf.CLUSTER_NAME = queue
+    logging.getLogger("django-q").setLevel(logging.WARNING)  # Our own lines say more, and beats are no news.
     alternatives: Any = settings.Q_CLUSTER["ALT_CLUSTERS"]
     for name, value in alternatives.get(queue, {}).items():
         setattr(Conf, name.upper(), value)

@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from core.jobs.errors import InvalidJob
 from core.jobs.run import JobRun
 
-type Json = None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]
+type Json = bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None
 type JobFunction = Callable[Concatenate[JobRun, ...], Json]
 
 # A row can only ever name a function of a module called jobs, whoever wrote the row.
@@ -33,7 +33,7 @@ def resolve_job(kind: str) -> JobFunction:
         raise InvalidJob(f"There is no job {kind}: {error}") from error
     if not inspect.isfunction(function) or next(iter(_parameters(function)), "") != "run":
         raise InvalidJob(f"{kind} is no job: it must be a function whose first parameter is `run`.")
-    return cast(JobFunction, function)
+    return cast("JobFunction", function)
 
 
 def check_arguments(function: JobFunction, arguments: Mapping[str, Any]) -> None:

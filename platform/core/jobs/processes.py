@@ -33,8 +33,12 @@ def die_with_parent(parent: int | None = None) -> None:
 
 def let_forks_die_with_their_parent() -> None:
     """Every process forked from this one, and theirs."""
-    parents = [os.getpid()]
-    os.register_at_fork(before=lambda: parents.append(os.getpid()), after_in_child=lambda: die_with_parent(parents[-1]))
+    parent = [0]
+
+    def remember() -> None:
+        parent[0] = os.getpid()
+
+    os.register_at_fork(before=remember, after_in_child=lambda: die_with_parent(parent[0]))
 
 
 @contextmanager
