@@ -209,7 +209,6 @@ def test_progress_comes_from_nothing_to_all(world: World) -> None:
     assert heard == [(0.0, "3 tickets to import"), (1.0, "3 of 3 tickets imported")]
 
 
-@pytest.mark.django_db(transaction=True)
 def test_two_imports_of_one_file_at_once_import_it_once(committed_world: World) -> None:
     place = committed_world.a
     text = HEADER + "".join(f"2016-10-30,10:{n % 60:02},{n},Coffee\n" for n in range(300))

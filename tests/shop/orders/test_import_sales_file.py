@@ -126,3 +126,8 @@ def test_names_are_read() -> None:
 def test_a_file_of_names_of_another_kind_is_refused(content: bytes) -> None:
     with pytest.raises(NamesFileRefused):
         read_names(content)
+
+
+def test_a_file_that_is_too_large_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shop.orders.imports.forms.MOST_BYTES", 0)
+    assert problems(b"x") == ["The file is larger than 0 MiB: split it, by month for example."]
