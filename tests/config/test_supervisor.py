@@ -157,15 +157,16 @@ def test_it_gives_up_when_the_programs_do_not_become_ready(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_make_alone_may_be_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
-    (tmp_path / "program.py").write_text(POLITE)
-    code = "exec(open('program.py').read())"
-    line = f'@{sys.executable} -m tests.config.supervised {tmp_path} "web={code}@0"'
-    (tmp_path / "Makefile").write_text(f"run:\n\t{line}\n")
+    script = f"from tests.config.supervised import main\nraise SystemExit(main(Path({str(tmp_path)!r}), 'web=' + {POLITE!r} + '@0'))\n"
+    (tmp_path / "run.py").write_text(f"from pathlib import Path\n{script}")
+    (tmp_path / "Makefile").write_text(f"run:\n\t@{sys.executable} run.py\n")
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(("make", "run"), cwd=tmp_path, env=environment, text=True, **pipes) as make:
+    with subprocess.Popen(("make", "run"), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as make:
         running = Running(make)
-        (process,) = running.wait_for("web")
-        running.end(number)
-        wait_until(lambda: not alive(process))
+        try:
+            (process,) = running.wait_for("web")
+            running.end(number)
+        finally:
+            make.kill()
     assert "web | leaving web\n" in running.lines
+    assert not alive(process)
