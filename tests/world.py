@@ -24,7 +24,7 @@ from tenants.scope import tenant_scope
 
 PASSWORD = "correct horse battery"
 ROLES = ("owner", "manager", "cashier", "kitchen", "customer", "customer2")
-FIRST_PERSON, FIRST_PRODUCT = 100, 500
+FIRST_PERSON, FIRST_PRODUCT, FIRST_FREE = 100, 500, 1_000
 
 
 @cache
@@ -124,7 +124,15 @@ def _place(slug: str, owner: User) -> Place:
     with tenant_scope(place.ref):
         _fill_people(place)
         _fill_menu(place)
+        _count_on_from(FIRST_FREE)
     return place
+
+
+def _count_on_from(first: int) -> None:
+    """What the tests add gets ids after those that were chosen here. Sequences go on over all tests: no rollback takes them back."""
+    with connection.cursor() as cursor:
+        for model in (Category, Product, OptionGroup, Choice, Person):
+            cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [model._meta.db_table, first])
 
 
 def _fill_people(place: Place) -> None:
@@ -148,11 +156,11 @@ def _fill_menu(place: Place) -> None:
     place.cake = Product.objects.create(id=FIRST_PRODUCT + 1, name=f"Torta {place.canary}", price="2500.50", stock=20, **about).pk
     place.latte = Product.objects.create(id=FIRST_PRODUCT + 2, name=f"Latte {place.canary}", price="1500.00", **about).pk
     size = OptionGroup.objects.create(id=FIRST_PRODUCT, product_id=place.latte, name="Tamaño", minimum=1, maximum=1)
-    milk = OptionGroup.objects.create(id=FIRST_PRODUCT + 1, product_id=place.latte, name="Leche", minimum=0, maximum=2)
+    milk = OptionGroup.objects.create(id=FIRST_PRODUCT + 1, product_id=place.latte, name="Leche", minimum=0, maximum=2, position=1)
     ids = iter(range(FIRST_PRODUCT, FIRST_PRODUCT + 4))
     place.sizes = (_choice(next(ids), size, "Chico", 0), _choice(next(ids), size, "Grande", 250))
     place.milks = (_choice(next(ids), milk, "Avena", 150), _choice(next(ids), milk, "Sin", 0))
 
 
 def _choice(choice_id: int, group: OptionGroup, name: str, delta: int) -> int:
-    return Choice.objects.create(id=choice_id, group=group, name=name, price_delta=delta).pk
+    return Choice.objects.create(id=choice_id, group=group, name=name, price_delta=delta, position=choice_id % 2).pk
