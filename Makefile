@@ -25,11 +25,13 @@ help:
 
 setup: $(VENV)/installed $(VENV)/translated
 
+# An environment that is there already is kept: other programs may be running from it.
 $(VENV)/created:
-	@for candidate in "$(PYTHON)" python3.14 python3.13 python3.12; do \
+	@for candidate in $(BIN)/python "$(PYTHON)" python3.14 python3.13 python3.12; do \
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then \
 	    echo "Setting up in $(VENV) with $$("$$candidate" --version)"; \
-	    "$$candidate" -m venv --clear $(VENV) && touch $@; exit; \
+	    if [ "$$candidate" != "$(BIN)/python" ]; then "$$candidate" -m venv $(VENV) || exit 1; fi; \
+	    touch $@; exit; \
 	  fi; \
 	done; \
 	echo "Comanda needs Python 3.12 or newer, and '$(PYTHON)' is not. Install one and say where: make PYTHON=/path/to/python3.13 ..." >&2; \
