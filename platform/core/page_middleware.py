@@ -64,7 +64,7 @@ def _save_session(request: HttpRequest, response: HttpResponseBase) -> None:
     session, name = request.session, settings.SESSION_COOKIE_NAME
     if session.accessed:
         patch_vary_headers(response, ("Cookie",))
-    if session.is_empty():
+    if not session.keys():  # Not is_empty(): that is about the key, which is the cookie as it came.
         if name in request.COOKIES:
             response.delete_cookie(name, samesite="Lax")
         return

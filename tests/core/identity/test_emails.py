@@ -19,7 +19,18 @@ def test_one_address_is_written_in_one_way(raw: str, stored: str) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    ["", " ", "ana", "ana@", "@example.test", "ana@@example.test", "a b@example.test", "a\x00@example.test", "a@b", "x" * 250 + "@b.test"],
+    [
+        "",
+        " ",
+        "ana",
+        "ana@",
+        "@example.test",
+        "ana@@example.test",
+        "a b@example.test",
+        "a\x00@example.test",
+        "a@b",
+        "x" * 250 + "@b.test",
+    ],
 )
 def test_what_is_no_address_is_refused(raw: str) -> None:
     with pytest.raises(InvalidEmail):

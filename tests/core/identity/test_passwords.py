@@ -1,9 +1,11 @@
-from typing import Any
-
 import pytest
 from django.core.exceptions import ValidationError
 
+from accounts.models import User
+from accounts.realm import platform_realm
 from core import passwords
+from core.identity.actions import sign_in
+from tests.world import World
 
 
 def test_hashes_are_argon2id_with_the_advised_parameters() -> None:
@@ -35,11 +37,7 @@ def test_good_ones_are_not(password: str) -> None:
     passwords.check_new_password(password, email="ana@example.test", full_name="Ana Suárez")
 
 
-def test_an_old_kind_of_hash_is_renewed_at_the_next_sign_in(world: Any) -> None:
-    from accounts.models import User
-    from accounts.realm import platform_realm
-    from core.identity.actions import sign_in
-
+def test_an_old_kind_of_hash_is_renewed_at_the_next_sign_in(world: World) -> None:
     weaker = passwords.Argon2PasswordHasher()
     weaker.memory_cost = 1024
     User.objects.filter(pk=world.owner_a).update(password=weaker.encode("seven green kettles", weaker.salt()))
