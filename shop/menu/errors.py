@@ -130,7 +130,23 @@ class UnreadableOptions(FieldProblem):
 
 
 class PictureRefused(AppError):
-    """This picture cannot be used: {reason}"""
+    """This picture cannot be used."""
 
     code = "picture_refused"
     status = 422
+
+
+class NotAPicture(PictureRefused):
+    """This is not a picture that can be used: send a JPEG, PNG or WebP file."""
+
+
+class DamagedPicture(PictureRefused):
+    """The picture's file is damaged. Save it again, or choose another one."""
+
+
+class TooManyPixels(PictureRefused):
+    """The picture has too many pixels. Make it smaller first."""
+
+
+class PictureTooLarge(PictureRefused):
+    """The picture's file is larger than {most} MB. Make it smaller first."""

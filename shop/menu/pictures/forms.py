@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from shop.menu.errors import PictureRefused
+from shop.menu.errors import DamagedPicture, NotAPicture, PictureTooLarge, TooManyPixels
 
 SMALL, LARGE = 400, 1200  # pixels of the longer side, at most
 QUALITY = 80
@@ -25,16 +25,16 @@ class Picture:
 def read_picture(raw: bytes) -> Picture:
     """PictureRefused for what is too large or no whole JPEG, PNG or WebP. The same picture has the same digest."""
     if len(raw) > settings.IMAGE_MAX_BYTES:
-        raise PictureRefused(reason=f"it is larger than {settings.IMAGE_MAX_BYTES // 1024 // 1024} MB.")
+        raise PictureTooLarge(most=settings.IMAGE_MAX_BYTES // 1024 // 1024)
     try:
         image = _decode(raw)
     except UnidentifiedImageError as error:
-        raise PictureRefused(reason="it is not a JPEG, PNG or WebP file.") from error
+        raise NotAPicture from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureRefused(reason="it has too many pixels.") from error
+        raise TooManyPixels from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, OverflowError) as error:
         # What Pillow's readers raise for files that are cut off or broken.
-        raise PictureRefused(reason="the file is damaged.") from error
+        raise DamagedPicture from error
     files = {size: _encode(image, size) for size in (LARGE, SMALL)}
     return Picture(digest=hashlib.sha256(files[LARGE]).hexdigest(), files=files)
 
@@ -43,7 +43,7 @@ def _decode(raw: bytes) -> Image.Image:
     with Image.open(io.BytesIO(raw), formats=tuple(MOST_PIXELS)) as image:
         width, height = image.size
         if width * height > MOST_PIXELS[image.format or ""] or max(width, height) > MOST_SIDE:
-            raise PictureRefused(reason="it has too many pixels.")
+            raise TooManyPixels
         image.draft("RGB", (LARGE, LARGE))
         image.load()
         return _in_srgb(ImageOps.exif_transpose(image))

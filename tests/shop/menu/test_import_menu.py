@@ -22,6 +22,10 @@ MENU = HEADER + (
 )
 
 
+def not_an_amount(value: str) -> str:
+    return f'"{value}" is not an amount: write it like 350.00, without a sign for the currency or for thousands.'
+
+
 @pytest.fixture
 def manager(world: World) -> Client:
     return world.a.client("manager")
@@ -132,11 +136,15 @@ def test_files_as_programs_write_them_are_read(manager: Client, world: World, ra
         (f"{'a' * 81},Té,,100,,,,", "category", "At most 80 characters."),
         (f"Café,Té,{'a' * 2001},100,,,,", "description", "At most 2000 characters."),
         ("Café,T\x07é,,100,,,,", "name", "It holds the control character U+0007: take it out."),
-        ("Café,Té,,,,,,", "price", '"" is not an amount: write it like 350.00, without a sign for the currency or for thousands.'),
-        ("Café,Té,,$100,,,,", "price", '"$100" is not an amount: write it like 350.00, without a sign for the currency or for thousands.'),
-        ("Café,Té,,NaN,,,,", "price", '"NaN" is not an amount: write it like 350.00, without a sign for the currency or for thousands.'),
-        ("Café,Té,,1e5,,,,", "price", '"1e5" is not an amount: write it like 350.00, without a sign for the currency or for thousands.'),
-        ("Café,Té,,\u0663,,,,", "price", '"\u0663" is not an amount: write it like 350.00, without a sign for the currency or for thousands.'),
+        ("Café,Té,,,,,,", "price", not_an_amount("")),
+        ("Café,Té,,$100,,,,", "price", not_an_amount("$100")),
+        ("Café,Té,,NaN,,,,", "price", not_an_amount("NaN")),
+        ("Café,Té,,1e5,,,,", "price", not_an_amount("1e5")),
+        (
+            "Café,Té,,\u0663,,,,",
+            "price",
+            not_an_amount("\u0663"),
+        ),
         ("Café,Té,,-1,,,,", "price", "It must lie between 0 and 9999999999.99."),
         ("Café,Té,,99999999999,,,,", "price", "It must lie between 0 and 9999999999.99."),
         ("Café,Té,,1.005,,,,", "price", "1.005 cannot be paid in ARS, which has 2 decimals."),
@@ -159,7 +167,7 @@ def test_files_as_programs_write_them_are_read(manager: Client, world: World, ra
         (
             "Café,Té,,100,,,,Size[1-1]: Small=x",
             "options",
-            '"x" is not an amount: write it like 350.00, without a sign for the currency or for thousands.',
+            not_an_amount("x"),
         ),
         (
             "Café,Té,,100,,,,Size[2-1]: Small=0",

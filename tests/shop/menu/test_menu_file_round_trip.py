@@ -1,5 +1,6 @@
 """Whatever a menu holds, its file reads as the same menu."""
 
+from contextlib import suppress
 from decimal import Decimal
 
 from hypothesis import given, settings
@@ -60,11 +61,9 @@ def test_a_written_menu_reads_as_itself(drafts: list[ProductFields]) -> None:
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     header = b"category,name,description,price,stock,tags,allergens,options\n"
-    for file in (raw, header + raw, header + b"a,b,,1,,,,\"" + raw.replace(b'"', b'""') + b'"'):
-        try:
-            read_menu(file, currency="CLP")
-        except MenuFileRefused as refused:
-            assert refused.rows
+    for file in (raw, header + raw, header + b'a,b,,1,,,,"' + raw.replace(b'"', b'""') + b'"'):
+        with suppress(MenuFileRefused):
+            assert read_menu(file, currency="CLP")
 
 
 def test_the_contracts_example_reads_as_it_says() -> None:

@@ -1,5 +1,7 @@
 """GET, POST, PATCH and DELETE of products, as the contract has them."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -11,15 +13,15 @@ from tests.world import Place, World
 PRODUCTS = "/api/v1/products"
 
 
-def listed(place: Place) -> dict[str, dict[str, object]]:
+def listed(place: Place) -> dict[str, dict[str, Any]]:
     return {product["name"]: product for product in place.client().get(PRODUCTS).json()}
 
 
-def new(client: Client, **fields: object) -> dict[str, object]:
+def new(client: Client, **fields: object) -> dict[str, Any]:
     body = {"name": "Tostado", "category": "Cocina", "price": "4200.00"} | fields
     response = client.post(PRODUCTS, body, content_type="application/json")
     assert response.status_code == 201, response.content
-    product: dict[str, object] = response.json()
+    product: dict[str, Any] = response.json()
     return product
 
 
@@ -70,8 +72,8 @@ def test_a_new_product_is_answered_and_listed_as_it_was_given(manager: Client, w
     options = [{"name": "Pan", "min": 1, "max": 1, "choices": [{"name": "Blanco"}, {"name": "Negro", "price_delta": "-100.50"}]}]
     product = new(manager, stock=5, tags=["nuevo", "de la casa"], allergens=["gluten"], options=options, description="Jamón y queso")
     assert product == listed(world.a)["Tostado"]
-    [group] = product.pop("options")  # type: ignore[misc, attr-defined]
-    choices = [(choice["name"], choice["price_delta"], choice["available"]) for choice in group["choices"]]  # type: ignore[index]
+    [group] = product.pop("options")
+    choices = [(choice["name"], choice["price_delta"], choice["available"]) for choice in group["choices"]]
     assert choices == [("Blanco", "0.00", True), ("Negro", "-100.50", True)]
     product.pop("id")
     assert product == {
@@ -105,7 +107,7 @@ def test_a_null_stock_is_not_counted_and_any_other_null_is_left_out(manager: Cli
 
 def test_replaced_options_keep_the_ids_of_what_keeps_its_name(manager: Client, world: World) -> None:
     place = world.a
-    options = [
+    options: list[dict[str, Any]] = [
         {"name": "Leche", "max": 1, "choices": [{"name": "Coco", "price_delta": 90}, {"name": "Avena", "price_delta": "160.00"}]},
         {"name": "Tamaño", "min": 1, "choices": [{"name": "Grande", "price_delta": "250.00", "available": False}]},
     ]
@@ -116,10 +118,10 @@ def test_replaced_options_keep_the_ids_of_what_keeps_its_name(manager: Client, w
     assert milk["choices"][1] == {"id": place.milks[0], "name": "Avena", "price_delta": "160.00", "available": True}
     assert size["choices"] == [{"id": place.sizes[1], "name": "Grande", "price_delta": "250.00", "available": False}]
     # What is not said about availability stays, and the neighbour's options are its own.
-    del options[1]["choices"][0]["available"]  # type: ignore[index, attr-defined, union-attr]
+    del options[1]["choices"][0]["available"]
     again = manager.patch(f"{PRODUCTS}/{place.latte}", {"options": options}, content_type="application/json")
     assert again.json()["options"] == response.json()["options"]
-    assert [len(group["choices"]) for group in listed(world.b)[f"Latte {world.b.canary}"]["options"]] == [2, 2]  # type: ignore[attr-defined]
+    assert [len(group["choices"]) for group in listed(world.b)[f"Latte {world.b.canary}"]["options"]] == [2, 2]
 
 
 def test_a_deleted_product_leaves_the_menu_and_frees_its_name(manager: Client, world: World) -> None:
@@ -252,5 +254,5 @@ def test_a_currency_without_decimals_takes_and_shows_none(world: World) -> None:
 def test_a_price_of_nothing_has_no_minus(manager: Client) -> None:
     assert new(manager, price="-0.00")["price"] == "0.00"
     with_delta = [{"name": "Pan", "choices": [{"name": "Blanco", "price_delta": "-0"}]}]
-    [group] = new(manager, name="Otro", options=with_delta)["options"]  # type: ignore[misc, attr-defined]
-    assert group["choices"][0]["price_delta"] == "0.00"  # type: ignore[index]
+    [group] = new(manager, name="Otro", options=with_delta)["options"]
+    assert group["choices"][0]["price_delta"] == "0.00"
