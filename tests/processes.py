@@ -11,6 +11,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from django.db import connection
+from django_q.models import OrmQ, Schedule, Task
+
+from core.jobs.models import ClusterBeat, Job
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -21,6 +24,16 @@ def database_url() -> str:
     user, password = (quote(str(parts[name]), safe="") for name in ("USER", "PASSWORD"))
     host, port = quote(str(parts["HOST"]), safe=""), f"&port={parts['PORT']}" if parts["PORT"] else ""
     return f"postgresql://{user}{f':{password}' if password else ''}@/{quote(str(parts['NAME']), safe='')}?host={host}{port}"
+
+
+@contextmanager
+def committed_queue() -> Iterator[None]:
+    """The queue's tables, empty before and after: what a test commits there is gone without a flush of the whole database."""
+    _empty_queue()
+    try:
+        yield
+    finally:
+        _empty_queue()
 
 
 @contextmanager
@@ -58,3 +71,8 @@ def wait_for[Found](look: Callable[[], Found], *, seconds: float = 30) -> Found:
             return found
         assert time.monotonic() < deadline, f"Waited {seconds} seconds in vain for {look.__qualname__}."
         time.sleep(0.1)
+
+
+def _empty_queue() -> None:
+    for model in (Job, ClusterBeat, OrmQ, Schedule, Task):
+        model.objects.all().delete()

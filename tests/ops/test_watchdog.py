@@ -17,9 +17,12 @@ from core.jobs.models import ClusterBeat, Job, JobState
 from core.jobs.queries import QueueStats, queue_stats
 from core.jobs.runner import claim_job, run_job
 from ops.watchdog import Problem, check_once, look_at_clusters, restart_cluster
+from tests.core.jobs.conftest import committed_jobs
 from tests.processes import manage, wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("committed_jobs")
+
+__all__ = ["committed_jobs"]  # A fixture is found by its name in the module.
 
 REFUSE = "tests.core.jobs.sample.jobs.refuse"
 QUICK = {"JOB_LEASE_SECONDS": "3", "JOB_STOP_SECONDS": "1", "JOB_STALL_SECONDS": "3", "JOB_BEAT_SECONDS": "1"}

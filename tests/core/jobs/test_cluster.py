@@ -19,7 +19,7 @@ from core.jobs.models import ClusterBeat, Job, JobState
 from core.jobs.tick import tick
 from tests.processes import manage, wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("committed_jobs")
 
 SAMPLE = "tests.core.jobs.sample.jobs"
 QUICK = {"JOB_LEASE_SECONDS": "3", "JOB_HEARTBEAT_SECONDS": "1", "JOB_STOP_SECONDS": "2"}

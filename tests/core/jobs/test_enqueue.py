@@ -15,7 +15,7 @@ from core.jobs.errors import InvalidJob
 from core.jobs.models import Job, JobState, new_job_id
 from core.jobs.runner import run_job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("committed_jobs")
 
 NOTE = "tests.core.jobs.sample.jobs.note"
 

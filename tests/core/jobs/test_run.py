@@ -19,7 +19,7 @@ from core.jobs.models import Job, JobState, new_job_id
 from core.jobs.runner import claim_job, run_job
 from tests.processes import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("committed_jobs")
 
 SAMPLE = "tests.core.jobs.sample.jobs"
 

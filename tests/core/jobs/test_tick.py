@@ -13,7 +13,7 @@ from core.jobs.models import ClusterBeat, Job, JobState
 from core.jobs.runner import claim_job, run_job
 from core.jobs.tick import ensure_tick_schedule, prune_jobs, prune_tasks, reap_expired_leases, tick, wake_due_jobs
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("committed_jobs")
 
 SAMPLE = "tests.core.jobs.sample.jobs"
 LONG_AGO = timedelta(minutes=10)
