@@ -4,14 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from django.db import connection
-
 from core.jobs import JobRun
-from tenants.errors import CafeteriaNotFound, StaleTenant
-from tenants.refs import REF_COLUMNS, TenantRef, ref_from_row
+from tenants.errors import StaleTenant
+from tenants.queries import ref_by_uuid
+from tenants.refs import TenantRef
 from tenants.scope import current_tenant_or_none, tenant_scope
-
-BY_UUID = f"SELECT {REF_COLUMNS} FROM public.tenants_cafeteria WHERE uuid = %s"  # noqa: S608
 
 
 def current_cafeteria_uuid() -> UUID | None:
@@ -22,12 +19,7 @@ def current_cafeteria_uuid() -> UUID | None:
 
 def scope_for_job(cafeteria_uuid: UUID) -> TenantRef:
     """settings.JOB_SCOPE: the cafeteria as it is now, suspended and closed ones too (the scope refuses them). Raises CafeteriaNotFound."""
-    with connection.cursor() as cursor:
-        cursor.execute(BY_UUID, [cafeteria_uuid])
-        row = cursor.fetchone()
-    if row is None:
-        raise CafeteriaNotFound
-    return ref_from_row(row)
+    return ref_by_uuid(cafeteria_uuid)
 
 
 @contextmanager
