@@ -93,7 +93,7 @@ def safe_next(request: HttpRequest, default: str) -> str:
 class Anyone:
     """Does not ask, and does not look at a token: an expired one must not keep its owner from signing in."""
 
-    def __call__(self, request: HttpRequest) -> str:  # noqa: ARG002 - ninja calls it
+    def __call__(self, request: HttpRequest) -> str:
         return "anyone"
 
 

@@ -262,3 +262,9 @@ def test_whoever_had_the_owners_address_before_gets_nothing_of_it(world: World) 
         assert Person.objects.get(email=email).role == "owner"
     assert squatter.get("/api/v1/auth/me", headers={"authorization": f"Bearer {held}"}).status_code == 401
     assert squatter.post("/api/v1/auth/login", form).status_code == 401
+
+
+def test_going_from_one_form_to_the_other_keeps_where_one_was_going_and_nothing_else(browser: Client) -> None:
+    plain, asked = (browser.get(path).content.decode() for path in ("/sign-in", "/sign-in?next=/home/open"))
+    assert 'href="/sign-up"' in plain
+    assert 'href="/sign-up?next=%2Fhome%2Fopen"' in asked

@@ -24,7 +24,7 @@ FIELD_OF: Mapping[type[AppError], str] = {EmailTaken: "email", WrongCredentials:
 def sign_in_page(request: HttpRequest, realm: Realm, *, home: str, template: str = "core/identity/sign_in.html") -> HttpResponse:
     onward = safe_next(request, home)
     if request.method != "POST":
-        return _already_in(request, onward) or _form_page(request, template, SignInForm(), onward)
+        return _already_in(request, onward) or _form_page(request, template, SignInForm())
     form = SignInForm(request.POST)
 
     def complete() -> None:
@@ -33,7 +33,7 @@ def sign_in_page(request: HttpRequest, realm: Realm, *, home: str, template: str
         remember_sign_in(request, signed_in.who)
 
     failed = tried(form, complete)
-    return _form_page(request, template, form, onward, failed) if failed is not None else HttpResponseRedirect(onward)
+    return _form_page(request, template, form, failed) if failed is not None else HttpResponseRedirect(onward)
 
 
 def sign_up_page(
@@ -42,7 +42,7 @@ def sign_up_page(
     """Makes the account and signs it in. The form's fields beyond the usual three go into the account, with `details`."""
     onward = safe_next(request, home)
     if request.method != "POST":
-        return _already_in(request, onward) or _form_page(request, template, form_class(), onward)
+        return _already_in(request, onward) or _form_page(request, template, form_class())
     form = form_class(request.POST)
 
     def complete() -> None:
@@ -52,7 +52,7 @@ def sign_up_page(
         remember_sign_in(request, signed_in.who)
 
     failed = tried(form, complete)
-    return _form_page(request, template, form, onward, failed) if failed is not None else HttpResponseRedirect(onward)
+    return _form_page(request, template, form, failed) if failed is not None else HttpResponseRedirect(onward)
 
 
 def sign_out_page(request: HttpRequest, realm: Realm, *, home: str) -> HttpResponse:
@@ -67,7 +67,7 @@ def sign_out_page(request: HttpRequest, realm: Realm, *, home: str) -> HttpRespo
 def change_password_page(request: HttpRequest, realm: Realm, *, home: str, template: str) -> HttpResponse:
     form = ChangePasswordForm(request.POST or None)
     if request.method != "POST":
-        return _form_page(request, template, form, home)
+        return _form_page(request, template, form, back=home)
 
     def complete() -> None:
         person, values = person_of(request), form.cleaned_data
@@ -78,7 +78,7 @@ def change_password_page(request: HttpRequest, realm: Realm, *, home: str, templ
 
     failed = tried(form, complete)
     if failed is not None:
-        return _form_page(request, template, form, home, failed)
+        return _form_page(request, template, form, failed, back=home)
     flash(request, _("Your password is changed. Other devices are signed out."))
     return HttpResponseRedirect(home)
 
@@ -114,9 +114,12 @@ def tried(form: forms.Form, complete: Callable[[], None], *, fields: Mapping[typ
     return failed
 
 
-def _form_page(request: HttpRequest, template: str, form: forms.Form, onward: str, failed: AppError | int | None = None) -> HttpResponse:
+def _form_page(
+    request: HttpRequest, template: str, form: forms.Form, failed: AppError | int | None = None, *, back: str = ""
+) -> HttpResponse:
     status = failed.status if isinstance(failed, AppError) else failed
-    response = render(request, template, {"form": form, "next": onward}, status=status)
+    # Only what was asked for travels on: each page has its own place to go to by itself.
+    response = render(request, template, {"form": form, "next": safe_next(request, ""), "back": back}, status=status)
     if isinstance(failed, AppError):
         for name, value in failed.headers.items():
             response[name] = value
