@@ -48,6 +48,15 @@ def committed_world(request: pytest.FixtureRequest, django_db_setup: None, djang
             drop_world(world)
 
 
+@pytest.fixture(scope="module")
+def module_world(django_db_setup: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[World]:
+    """As committed_world, one for all tests of a module."""
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        world = build_world(*unique_slugs())
+        yield world
+        drop_world(world)
+
+
 @pytest.fixture
 def luna(world: World) -> Client:
     return world.a.client()

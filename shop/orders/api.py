@@ -58,7 +58,7 @@ class StatusIn(Schema):
     status: StatusName
 
 
-class ChoiceOut(Schema):
+class OrderedChoiceOut(Schema):
     id: int
     group: str
     name: str
@@ -71,7 +71,7 @@ class ItemOut(Schema):
     name: str
     quantity: int
     unit_price: str
-    choices: list[ChoiceOut]
+    choices: list[OrderedChoiceOut]
     subtotal: str
     notes: str
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from config.api import cafeteria_api
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from config.api import cafeteria_api
 from tests.shop.orders.test_placing import place
 from tests.world import FIRST_PERSON, FIRST_PRODUCT, PASSWORD, Place, World
 
@@ -113,7 +113,11 @@ def crawl(browser: Client, other: Place, starts: list[str]) -> dict[str, bytes]:
         assert response.status_code < 500, address
         seen[address] = body_of(response)
         assert other.canary.encode() not in seen[address], address
-        waiting += [link for link in re.findall(r'(?:href|hx-get|action)="(/[^"#]*)', seen[address].decode(errors="ignore")) if "/static/" not in link]
+        waiting += [
+            link
+            for link in re.findall(r'(?:href|hx-get|action)="(/[^"#]*)', seen[address].decode(errors="ignore"))
+            if "/static/" not in link
+        ]
     return seen
 
 
