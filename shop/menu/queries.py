@@ -22,28 +22,25 @@ from tenants.pulse import read_pulse
 from tenants.refs import TenantRef
 from tenants.scope import current_tenant, tenant_scope
 
-MENU = """WITH choices AS (
+# `only` narrows it to one product, with the same shape.
+STATEMENT = """WITH live AS (
+        SELECT g.* FROM shop_optiongroup g JOIN shop_product p ON p.id = g.product_id WHERE p.archived_at IS NULL {only}),
+    choices AS (
         SELECT group_id, json_agg(json_build_object('id', id, 'name', name,
             'price_delta', round(price_delta, %(decimals)s)::text, 'available', is_available) ORDER BY position, id) AS list
-        FROM shop_choice GROUP BY group_id),
+        FROM shop_choice WHERE group_id IN (SELECT id FROM live) GROUP BY group_id),
     options AS (
         SELECT g.product_id, json_agg(json_build_object('id', g.id, 'name', g.name, 'min', g.minimum, 'max', g.maximum,
             'choices', coalesce(c.list, '[]'::json)) ORDER BY g.position, g.id) AS list
-        FROM shop_optiongroup g LEFT JOIN choices c ON c.group_id = g.id GROUP BY g.product_id)
+        FROM live g LEFT JOIN choices c ON c.group_id = g.id GROUP BY g.product_id)
     SELECT c.id, c.name, json_build_object('id', p.id, 'name', p.name, 'description', p.description, 'category', c.name,
         'price', round(p.price, %(decimals)s)::text, 'stock', p.stock, 'available', p.is_available,
         'options', coalesce(o.list, '[]'::json), 'tags', to_json(p.tags), 'allergens', to_json(p.allergens),
         'image', '/media/' || nullif(p.image, '') || '-400.webp')::text
     FROM shop_product p JOIN shop_category c ON c.id = p.category_id LEFT JOIN options o ON o.product_id = p.id
-    WHERE p.archived_at IS NULL ORDER BY c.position, c.id, p.position, p.id"""
-
-# The same for one product: its own options only.
-ONE = (
-    MENU.replace("FROM shop_choice GROUP", "FROM shop_choice WHERE group_id IN (SELECT id FROM mine) GROUP")
-    .replace("FROM shop_optiongroup g", "FROM mine g")
-    .replace("WITH", "WITH mine AS (SELECT * FROM shop_optiongroup WHERE product_id = %(product)s),", 1)
-    .replace("WHERE p.archived_at", "WHERE p.id = %(product)s AND p.archived_at")
-)
+    WHERE p.archived_at IS NULL {only} ORDER BY c.position, c.id, p.position, p.id"""
+MENU = STATEMENT.format(only="")
+ONE = STATEMENT.format(only="AND p.id = %(product)s")
 
 ATTEMPTS = 3  # A cafeteria may change between two looks at it, hardly more often.
 LARGEST_ID = 2**63 - 1

@@ -3,7 +3,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from django.db.models import Max
-from django.utils import timezone
 
 from shop.menu.categories.actions import categories_named, check_room, menu_change
 from shop.menu.data import ProductFields
@@ -16,7 +15,7 @@ from tenants.scope import current_tenant
 type Result = Literal["created", "updated", "unchanged"]
 
 BATCH = 500
-UPDATED = ("description", "price", "stock", "tags", "allergens", "updated_at")
+UPDATED = ["description", "price", "stock", "tags", "allergens", "updated_at"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,10 +113,8 @@ def _create(entries: Sequence[_Entry]) -> None:
 
 
 def _update(products: Sequence[Product]) -> None:
-    now = timezone.now()
-    for product in products:
-        product.updated_at = now
-    Product.objects.bulk_update(products, UPDATED, batch_size=BATCH)
+    # Much quicker than bulk_update. They are there, and locked: each is a conflict.
+    Product.objects.bulk_create(products, BATCH, update_conflicts=True, update_fields=UPDATED, unique_fields=["id"])
 
 
 def _report(entry: _Entry, changed: set[int]) -> ImportedRow:

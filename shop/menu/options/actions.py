@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from shop.menu.data import ChoiceDraft, OptionDraft
 from shop.menu.models import Choice, OptionGroup, Product
 
-GROUP_FIELDS = ("minimum", "maximum", "position")
-CHOICE_FIELDS = ("price_delta", "is_available", "position")
+GROUP_FIELDS = ["minimum", "maximum", "position"]
+CHOICE_FIELDS = ["price_delta", "is_available", "position"]
 BATCH = 500
 
 
@@ -87,11 +87,12 @@ class _Plan:
         if self.gone_choices:
             Choice.objects.filter(pk__in=self.gone_choices).delete()
         OptionGroup.objects.bulk_create(self.new_groups, batch_size=BATCH)
-        OptionGroup.objects.bulk_update(self.old_groups, GROUP_FIELDS, batch_size=BATCH)
+        # Much quicker than bulk_update: they are there, each is a conflict.
+        OptionGroup.objects.bulk_create(self.old_groups, BATCH, update_conflicts=True, update_fields=GROUP_FIELDS, unique_fields=["id"])
         for choice in self.new_choices:
             choice.group_id = choice.group.pk  # known only now, when its group is new
         Choice.objects.bulk_create(self.new_choices, batch_size=BATCH)
-        Choice.objects.bulk_update(self.old_choices, CHOICE_FIELDS, batch_size=BATCH)
+        Choice.objects.bulk_create(self.old_choices, BATCH, update_conflicts=True, update_fields=CHOICE_FIELDS, unique_fields=["id"])
 
 
 def _set(row: OptionGroup | Choice, values: Mapping[str, object]) -> bool:
