@@ -69,10 +69,13 @@ def checked[M: models.Model](rows: Iterable[M]) -> list[M]:
     return rows
 
 
+TenantManager = models.Manager.from_queryset(TenantQuerySet)
+
+
 class TenantModel(models.Model):
     _home: Home = None
 
-    objects = TenantQuerySet.as_manager()
+    objects = TenantManager()
 
     class Meta:
         abstract = True

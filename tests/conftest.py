@@ -23,7 +23,7 @@ def django_db_setup(django_test_environment: None, django_db_modify_db_settings:
     In place of pytest-django's, which makes no database when no test at hand has its mark. The server goes with the session.
     """
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        setup_databases(verbosity=0, interactive=False, aliases=["default"])  # type: ignore[arg-type]
         _Worlds.base = build_world("luna", "sol")
 
 

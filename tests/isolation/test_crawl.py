@@ -57,9 +57,8 @@ def call(where: Place, role: str | None, method: str, path: str, order_id: int) 
     return response
 
 
-def body_of(response: HttpResponse) -> bytes:
-    streaming: Any = response
-    return b"".join(streaming.streaming_content) if response.streaming else response.content
+def body_of(response: Any) -> bytes:
+    return b"".join(response.streaming_content) if response.streaming else bytes(response.content)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -104,7 +103,8 @@ def filled(route: str, orders: dict[str, Any]) -> str:
 
 def crawl(browser: Client, other: Place, starts: list[str]) -> dict[str, bytes]:
     """Every page that can be reached by a link from the starts, and that none shows the other's canary."""
-    waiting, seen = list(starts), {}
+    waiting = list(starts)
+    seen: dict[str, bytes] = {}
     while waiting and len(seen) < 200:
         address = waiting.pop()
         if address in seen:
