@@ -27,7 +27,7 @@ def tenant_leaves(loader: MigrationLoader) -> list[Key]:
 
 def disk_loader() -> MigrationLoader:
     """The migrations of the code. Reads no database."""
-    return MigrationLoader(None, ignore_no_initial=True)  # type: ignore[call-arg]
+    return MigrationLoader(None)
 
 
 def head_of(leaves: Iterable[Key]) -> str:
@@ -37,7 +37,7 @@ def head_of(leaves: Iterable[Key]) -> str:
 @lru_cache(maxsize=1)
 def current_head() -> str:
     """The head of the code on disk. Reads no database."""
-    return head_of(tenant_leaves(MigrationLoader(None)))
+    return head_of(tenant_leaves(disk_loader()))
 
 
 def check_migrations(loader: MigrationLoader) -> None:
