@@ -8,6 +8,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
+from core.design.drawings import drawing_for
 from shop.menu.data import ProductData
 from shop.menu.errors import ProductNotFound
 from shop.menu.queries import MenuSnapshot
@@ -55,7 +56,8 @@ def plain(text: str) -> str:
 
 
 def _draw(sections: list[Section], wanted: str = "") -> SafeString:
-    context = {"sections": sections, "cafeteria": current_tenant(), "wanted": wanted}
+    drawn_sections = [(anchor, name, [(product, drawing_of(product, name)) for product in products]) for anchor, name, products in sections]
+    context = {"sections": drawn_sections, "cafeteria": current_tenant(), "wanted": wanted}
     drawn: SafeString = render_to_string("shop/storefront/menu_body.html", context)
     return drawn
 
@@ -63,6 +65,12 @@ def _draw(sections: list[Section], wanted: str = "") -> SafeString:
 def anchor_of(menu: MenuSnapshot, category: str) -> str:
     """Where on the menu page a category stands."""
     return f"c{[each['name'] for each in menu.categories].index(category) + 1}"
+
+
+def drawing_of(product: ProductData, category: str) -> str:
+    """What stands for a product without a picture: what its own name says, else its category's."""
+    own = drawing_for(product["name"])
+    return drawing_for(category) if own == "other" else own
 
 
 def product_of(menu: MenuSnapshot, product_id: int) -> ProductData:

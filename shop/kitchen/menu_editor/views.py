@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -34,17 +35,17 @@ def menu_editor(request: HttpRequest) -> HttpResponse:
 @cafeteria_page(access="staff")
 def product_change(request: HttpRequest, product_id: int) -> HttpResponse:
     """Sold out or not, and the stock, for all the staff; the price for managers."""
-    problem = ""
+    wrong: dict[str, Any] = {}
     try:
         _change(request, product_id)
     except (InvalidProduct, FieldProblem) as error:
-        problem = error.translated()
+        wrong = {"product_id": product_id, "problem": error.translated(), "typed": request.POST}
     if getattr(request, "htmx", None):
-        context = _about_editing(request) | {"product": product_data(product_id), "problem": problem, "saved": not problem}
+        context = _about_editing(request) | {"product": product_data(product_id), "wrong": wrong, "saved": not wrong}
         return render(request, "shop/staff/menu_row.html", context)
-    if problem:
-        return _page(request, problem_of={product_id: problem}, status=422)
-    return redirect(f"/staff/menu#product-{product_id}")
+    if wrong:
+        return _page(request, wrong=wrong, status=422)
+    return redirect(f"{reverse('menu_editor')}#product-{product_id}")
 
 
 @require_POST
@@ -117,11 +118,10 @@ def _change(request: HttpRequest, product_id: int) -> None:
         raise NotAllowed
 
 
-def _page(request: HttpRequest, *, status: int = 200, problem_of: dict[int, str] | None = None, **more: Any) -> HttpResponse:
+def _page(request: HttpRequest, *, status: int = 200, **more: Any) -> HttpResponse:
     context = {
         "categories": current_menu(current_tenant()).categories,
         "category_names": [category["name"] for category in categories_on_the_menu()],
-        "problem_of": problem_of or {},
         "new": {},
         "bad_rows": [],
     }
