@@ -11,9 +11,10 @@ from shop.menu.errors import DamagedPicture, NotAPicture, PictureTooLarge, TooMa
 
 SMALL, LARGE = 400, 1200  # pixels of the longer side, at most
 QUALITY = 80
-# By format, the pixels that may have to be in memory at once. A JPEG is read at a fraction of its size.
-MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 25_000_000, "WEBP": 25_000_000}
+# By format, since reading takes memory: a JPEG is read at a fraction of its size, of the others every pixel is held, more than once.
+MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 16_000_000, "WEBP": 16_000_000}
 MOST_SIDE = 20_000
+AVERAGED = {"L", "LA", "RGB", "RGBA", "CMYK"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,11 @@ def _decode(raw: bytes) -> Image.Image:
             raise TooManyPixels
         image.draft("RGB", (LARGE, LARGE))
         image.load()
-        return _in_srgb(ImageOps.exif_transpose(image))
+        # Smaller first: what follows copies it. A palette has to go before, it cannot be averaged.
+        upright = image if image.mode in AVERAGED else image.convert("RGBA" if image.has_transparency_data else "RGB")
+        upright.thumbnail((LARGE, LARGE), Image.Resampling.LANCZOS)
+        ImageOps.exif_transpose(upright, in_place=True)
+        return _in_srgb(upright)
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
