@@ -1,7 +1,6 @@
 """Every change of an order. The rules of who may call what are the doors'; the rules of what can happen are here."""
 
 import secrets
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,7 +16,7 @@ from core.metrics import ORDERS
 from core.money import LARGEST, as_text, is_exact, quantize
 from shop.menu.models import Product
 from shop.orders import sql
-from shop.orders.data import PICKUP_DAYS_AHEAD, NewLine, NewOrder, PlacedOrder, PricedLine
+from shop.orders.data import PICKUP_DAYS_AHEAD, Guest, Key, NewLine, NewOrder, PlacedOrder, PricedLine, ProductRow
 from shop.orders.errors import (
     AmountTooLarge,
     CannotCancel,
@@ -33,7 +32,7 @@ from shop.orders.errors import (
     UnknownChoice,
 )
 from shop.orders.models import Order, OrderEvent
-from shop.orders.queries import payload
+from shop.orders.queries import order_payload, payload
 from tenants.pulse import bump_menu_and_orders, bump_orders
 from tenants.refs import TenantRef
 from tenants.scope import current_tenant
@@ -57,15 +56,20 @@ def place_order(*, order: NewOrder, caller: Caller | None, idempotency_key: str 
     under the same key raises IdempotencyConflict. Charges nothing. Raises the errors of shop.orders.errors, after which the scope's
     transaction can only be rolled back: show the error from another scope.
     """
+    tenant, now = current_tenant(), timezone.now()
+    key = Key(caller=_key_owner(caller), key=idempotency_key, fingerprint=fingerprint) if idempotency_key else None
     with transaction.atomic(savepoint=False):
-        tenant, now = current_tenant(), timezone.now()
+        products, earlier = _read(order.lines, key)
+        if key is not None and earlier is not None:
+            return _first_answer(key)
         _check(order, caller, tenant, now)
-        key_id = None
-        if idempotency_key:
-            key_id = _claim_key(caller, idempotency_key, fingerprint, now)
-            if key_id is None:
-                return _first_answer(caller, idempotency_key, fingerprint)
-        placed = _insert_order(order, caller, tenant, now, key_id, _priced(order.lines, tenant.currency))
+        lines = [_priced(line, products.get(line.product_id), tenant.currency) for line in order.lines]
+        placed = _insert(order, lines, caller, now, key)
+        if placed is None and key is not None:
+            answer = _first_answer(key)  # A twin was faster. What this one has written is undone.
+            transaction.set_rollback(True)
+            return answer
+    assert placed is not None
     ORDERS.labels("counter" if caller is not None and caller.is_staff else "online").inc()
     return placed
 
@@ -134,126 +138,116 @@ def _check(order: NewOrder, caller: Caller | None, tenant: TenantRef, now: datet
         raise InvalidPickupTime(days=PICKUP_DAYS_AHEAD)
 
 
-def _claim_key(caller: Caller | None, key: str, fingerprint: str, now: datetime) -> int | None:
-    """The id of the row that this request now owns, or None when the key has an answer. Waits for a twin that is still at work."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.CLAIM_KEY, (_key_owner(caller), key, fingerprint, now))
-        row = cursor.fetchone()
-    return row[0] if row else None
-
-
 def _key_owner(caller: Caller | None) -> str:
     return "guest" if caller is None else f"person:{caller.id}"
 
 
-def _first_answer(caller: Caller | None, key: str, fingerprint: str) -> PlacedOrder:
+def _read(lines: tuple[NewLine, ...], key: Key | None) -> tuple[dict[int, ProductRow], int | None]:
+    """(the lines' products by id, the id of the order that the key has placed already)."""
+    facts: dict[str, Any] = {"products": list({line.product_id for line in lines})}
+    if key is not None:
+        facts |= {"caller": key.caller, "key": key.key}
     with connection.cursor() as cursor:
-        cursor.execute(sql.READ_KEY, (_key_owner(caller), key))
-        known_fingerprint, answer = cursor.fetchone()
-    if known_fingerprint != fingerprint:
+        cursor.execute(sql.READ_PRODUCTS if key is None else sql.READ_PRODUCTS_AND_KEY, facts)
+        rows = cursor.fetchall()
+    return {row[0]: ProductRow(*row[1:7]) for row in rows}, rows[0][7] if rows else None
+
+
+def _first_answer(key: Key) -> PlacedOrder:
+    """What the key's order was answered with. Whatever may have changed since is answered as it was."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.READ_KEY, {"caller": key.caller, "key": key.key})
+        fingerprint, order_id = cursor.fetchone()
+    if fingerprint != key.fingerprint:
         raise IdempotencyConflict
-    body = orjson.loads(answer)
-    return PlacedOrder(id=body["id"], number=body["number"], secret=body["secret"], body=answer.encode(), replayed=True)
+    order = Order.objects.prefetch_related("items").get(pk=order_id)
+    order.status, order.payment_status, order.updated_at = Status.PENDING, Order.PaymentStatus.PENDING, order.created_at
+    return PlacedOrder(id=order.pk, number=order.number, secret=order.secret, body=orjson.dumps(order_payload(order)), replayed=True)
 
 
-def _priced(lines: Iterable[NewLine], currency: str) -> list[PricedLine]:
-    """The lines at the menu's prices. Raises for whatever cannot be sold."""
-    lines = list(lines)
-    with connection.cursor() as cursor:
-        cursor.execute(sql.READ_PRODUCTS, (list({line.product_id for line in lines}),))
-        products = {row[0]: row for row in cursor.fetchall()}
-    priced = []
-    for line in lines:
-        row = products.get(line.product_id)
-        if row is None or row[5]:
-            raise ProductNotFound(product_id=line.product_id)
-        _, name, price, counted, available, _, groups = row
-        if not available:
-            raise ItemSoldOut(name=name)
-        choices, extra = _chosen(name, line.choices, groups or [], currency)
-        priced.append(PricedLine(line=line, name=name, unit_price=quantize(price + extra, currency), choices=choices, counted=counted))
-    return priced
+def _priced(line: NewLine, product: ProductRow | None, currency: str) -> PricedLine:
+    """The line at the menu's price. Raises for whatever cannot be sold."""
+    if product is None or product.archived:
+        raise ProductNotFound(product_id=line.product_id)
+    if not product.available:
+        raise ItemSoldOut(name=product.name)
+    choices, extra = _chosen(product, line.choices, currency)
+    price = quantize(product.price + extra, currency)
+    return PricedLine(line=line, name=product.name, unit_price=price, choices=choices, counted=product.counted)
 
 
-def _chosen(name: str, wanted: tuple[int, ...], groups: list[Any], currency: str) -> tuple[list[dict[str, object]], Decimal]:
+def _chosen(product: ProductRow, wanted: tuple[int, ...], currency: str) -> tuple[list[dict[str, object]], Decimal]:
     left, chosen, extra = set(wanted), [], Decimal(0)
-    for group, minimum, maximum, choices in groups:
+    for group, minimum, maximum, choices in product.groups or []:
         picked = [choice for choice in choices or [] if choice[0] in left and choice[3]]
         if not minimum <= len(picked) <= maximum:
-            raise InvalidChoices(name=name, group=group, minimum=minimum, maximum=maximum)
+            raise InvalidChoices(name=product.name, group=group, minimum=minimum, maximum=maximum)
         for choice_id, choice_name, delta, _ in picked:
             left.discard(choice_id)
             extra += Decimal(delta)
             chosen.append({"id": choice_id, "group": group, "name": choice_name, "price_delta": as_text(Decimal(delta), currency)})
     if left or len(set(wanted)) != len(wanted):
-        raise UnknownChoice(name=name, choice_id=min(left or set(wanted)))
+        raise UnknownChoice(name=product.name, choice_id=min(left or set(wanted)))
     return chosen, extra
 
 
-def _insert_order(
-    order: NewOrder, caller: Caller | None, tenant: TenantRef, now: datetime, key_id: int | None, lines: list[PricedLine]
-) -> PlacedOrder:
-    day = business_date(now, zone=tenant.zone, cutoff=tenant.day_cutoff)
+def _insert(order: NewOrder, lines: list[PricedLine], caller: Caller | None, now: datetime, key: Key | None) -> PlacedOrder | None:
+    """The order with its stock and number, in one statement; None when the key was taken in the meantime. Raises OutOfStock."""
+    tenant = current_tenant()
+    row = _order_row(order, lines, caller, now)
+    wanted = _counted(lines)
+    facts = {**row, **_item_columns(lines), "now": now, "cafeteria": tenant.id, "menu_changes": int(bool(wanted))}
+    facts |= {"counted_products": list(wanted), "counted_quantities": list(wanted.values())}
+    if key is not None:
+        facts |= {"caller": key.caller, "key": key.key, "fingerprint": key.fingerprint}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.PLACING[bool(wanted), key is not None], facts)
+        order_id, number, item_ids, taken, key_was_free = cursor.fetchone()
+    if not key_was_free:
+        return None
+    if wanted and len(taken) < len(wanted):
+        raise _shortage(set(wanted) - set(taken))
+    items = [_item_payload(item_id, line, tenant.currency) for item_id, line in zip(item_ids, lines, strict=True)]
+    body = payload(tenant, items=items, created_at=now, updated_at=now, id=order_id, number=number, business_date=row["day"], **row)
+    return PlacedOrder(id=order_id, number=number, secret=row["secret"], body=orjson.dumps(body))
+
+
+def _order_row(order: NewOrder, lines: list[PricedLine], caller: Caller | None, now: datetime) -> dict[str, Any]:
+    tenant = current_tenant()
     subtotal = sum((line.subtotal for line in lines), Decimal(0))
     if subtotal + order.tip > LARGEST:
         raise AmountTooLarge
-    number, order_id, item_ids = _take_stock_and_number(lines, day)
     staff = caller is not None and caller.is_staff
-    row: dict[str, Any] = {
-        "id": order_id,
-        "business_date": day,
-        "number": number,
+    guest = order.guest or Guest(name="")
+    return {
+        "day": business_date(now, zone=tenant.zone, cutoff=tenant.day_cutoff),
         "status": Status.PENDING.value,
         "payment_status": Order.PaymentStatus.PENDING.value,
         "channel": (Order.Channel.COUNTER if staff else Order.Channel.ONLINE).value,
-        "currency": tenant.currency,
-        "notes": order.notes,
+        "customer": caller.id if caller is not None and not staff else None,
+        "placed_by": caller.id if caller is not None and staff else None,
+        "actor": caller.id if caller is not None else None,
+        "guest_name": guest.name,
+        "guest_phone": guest.phone,
+        "guest_email": guest.email,
         "table": order.table,
-        "secret": secrets.token_urlsafe(16),
+        "notes": order.notes,
+        "pickup_at": order.pickup_at,
         "subtotal": subtotal,
         "tip": quantize(order.tip, tenant.currency),
         "total": quantize(subtotal + order.tip, tenant.currency),
-        "pickup_at": order.pickup_at,
+        "currency": tenant.currency,
+        "secret": secrets.token_urlsafe(16),
     }
-    items = [_item_payload(item_id, line, tenant.currency) for item_id, line in zip(item_ids, lines, strict=True)]
-    body = orjson.dumps(payload(tenant, items=items, created_at=now, updated_at=now, **row))
-    guest = order.guest
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.INSERT,
-            {
-                **row,
-                **_item_columns(item_ids, lines),
-                "day": day,
-                "now": now,
-                "customer": None if staff or caller is None else caller.id,
-                "placed_by": caller.id if staff and caller is not None else None,
-                "actor": caller.id if caller is not None else None,
-                "guest_name": guest.name if guest else "",
-                "guest_phone": guest.phone if guest else "",
-                "guest_email": guest.email if guest else "",
-                "answer": body.decode(),
-                "key_id": key_id,
-                "menu_changes": int(any(line.counted for line in lines)),
-                "cafeteria": tenant.id,
-            },
-        )
-    return PlacedOrder(id=order_id, number=number, secret=row["secret"], body=body)
 
 
-def _take_stock_and_number(lines: list[PricedLine], day: Any) -> tuple[int, int, list[int]]:
-    """(the day's next number, the order's id, its items' ids), with the counted stock taken. Raises OutOfStock."""
+def _counted(lines: list[PricedLine]) -> dict[int, int]:
+    """How many of each product whose stock is counted."""
     wanted: dict[int, int] = {}
     for line in lines:
         if line.counted:
             wanted[line.line.product_id] = wanted.get(line.line.product_id, 0) + line.line.quantity
-    facts = {"day": day, "lines": len(lines), "products": list(wanted), "quantities": list(wanted.values())}
-    with connection.cursor() as cursor:
-        cursor.execute(sql.TAKE_STOCK_AND_NUMBER if wanted else sql.NUMBER, facts)
-        number, order_id, item_ids, taken = cursor.fetchone()
-    if wanted and len(taken) < len(wanted):
-        raise _shortage(set(wanted) - set(taken))
-    return number, order_id, item_ids
+    return wanted
 
 
 def _shortage(product_ids: set[int]) -> OutOfStock:
@@ -274,9 +268,8 @@ def _item_payload(item_id: int, line: PricedLine, currency: str) -> dict[str, An
     }
 
 
-def _item_columns(item_ids: list[int], lines: list[PricedLine]) -> dict[str, list[Any]]:
+def _item_columns(lines: list[PricedLine]) -> dict[str, list[Any]]:
     return {
-        "item_ids": item_ids,
         "products": [line.line.product_id for line in lines],
         "names": [line.name for line in lines],
         "quantities": [line.line.quantity for line in lines],

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 MOST_LINES = 50
 MOST_OF_A_LINE = 99
@@ -41,6 +42,26 @@ class PlacedOrder:
     secret: str  # of the tracking page
     body: bytes  # the order in JSON, as the API answers it
     replayed: bool = False  # an earlier order's answer, for the same idempotency key
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """An idempotency key as it is kept."""
+
+    caller: str
+    key: str
+    fingerprint: str  # of the request's body
+
+
+class ProductRow(NamedTuple):
+    """What placing an order reads of a product, in the order of sql.READ_PRODUCTS."""
+
+    name: str
+    price: Decimal
+    counted: bool  # its stock is
+    available: bool
+    archived: bool
+    groups: list[Any] | None  # [name, minimum, maximum, [[choice id, name, price delta as text, available], ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,12 +114,12 @@ class DayCounter(TenantModel):
 
 
 class IdempotencyKey(TenantModel):
-    """The first answer to a request that may be sent again."""
+    """Which order a request that may be sent again has placed."""
 
     caller = models.CharField(max_length=40)  # person:<id>, or guest
     key = models.CharField(max_length=128)
     fingerprint = models.CharField(max_length=64)  # of the request's body
-    answer = models.TextField(blank=True, default="")
+    order_id = models.BigIntegerField()
     created_at = models.DateTimeField()
 
     class Meta:
