@@ -2,7 +2,9 @@
 
 import logging.config
 import re
+import sys
 from collections.abc import Callable, Mapping
+from typing import TextIO
 
 import orjson
 import structlog
@@ -18,6 +20,17 @@ SECRET_TEXTS = (
     (re.compile(r"(?i)\b((?:\w*token|password|secret)\s*[=:]\s*)[^\s,;&'\"}]+"), rf"\1{REDACTED}"),
     (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), rf"\1{REDACTED}@"),  # the password in an address
 )
+
+
+class StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error now, not to what it was when logging was set up: a test captures each anew."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 def configure_logging(*, json_lines: bool, level: str) -> None:
@@ -41,7 +54,7 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": formatter},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "handlers": {"stderr": {"()": StandardError, "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
         }
     )
