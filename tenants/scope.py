@@ -61,6 +61,8 @@ def tenant_scope(ref: TenantRef, *, also_suspended: bool = False, also_closed: b
     finally:
         if nested:
             _leave_early()
+        else:
+            _wrapper().rest_if_well_travelled()
 
 
 @contextmanager
@@ -81,6 +83,8 @@ def unchecked_scope(ref: TenantRef) -> Iterator[TenantRef]:
     finally:
         if nested:
             _leave_early()
+        else:
+            _wrapper().rest_if_well_travelled()
 
 
 @contextmanager

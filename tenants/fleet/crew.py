@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from django.db import connections
 
-VISITS_PER_CONNECTION = 50  # A backend's catalogue caches grow with each schema that it visits.
-
 
 def work_off[Item, Outcome](
     items: Sequence[Item], work: Callable[[Item], Outcome], *, workers: int, stop: Callable[[], bool]
@@ -47,13 +45,9 @@ def _worker[Item, Outcome](
     work: Callable[[Item], Outcome],
     stopped: threading.Event,
 ) -> None:
-    visits = 0
     try:
         while not stopped.is_set():
             finished.put(work(waiting.get_nowait()))
-            visits += 1
-            if visits % VISITS_PER_CONNECTION == 0:
-                connections.close_all()
     except queue.Empty:
         pass
     except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread

@@ -92,7 +92,7 @@ def maintain(statement: str) -> None:
         admin.cursor().execute(statement)
 
 
-def scalar(sql: str, *parameters: object) -> object:
+def scalar(sql: str, *parameters: str | int) -> object:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         row = cursor.fetchone()

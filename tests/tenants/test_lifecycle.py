@@ -121,7 +121,7 @@ def test_the_currency_changes_until_the_first_order(world: World) -> None:
 def schemas(ref: Any) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", [ref.schema_name])
-        return int(cursor.fetchone()[0])  # type: ignore[index]
+        return int(cursor.fetchone()[0])
 
 
 class TestDroppingAClosedOne:

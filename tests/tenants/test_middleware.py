@@ -20,7 +20,8 @@ class Through:
 
     def __init__(self, host: str | None, path: str = "/", **headers: str) -> None:
         self.seen: Any = None
-        request = RequestFactory().get(path, **headers)
+        request = RequestFactory().get(path)
+        request.META.update(headers)
         request.META.pop("HTTP_HOST", None)
         if host is not None:
             request.META["HTTP_HOST"] = host

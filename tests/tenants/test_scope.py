@@ -251,26 +251,24 @@ def test_on_commit_runs_outside_and_may_open_a_scope_of_its_own(lasting_world: W
     assert seen == [None, f"Bebidas {lasting_world.a.canary}"]
 
 
-def test_a_streaming_response_read_after_its_view_gets_nothing(lasting_world: World) -> None:
-    def view() -> StreamingHttpResponse:
-        with tenant_scope(lasting_world.a.ref):
-            products = Product.objects.all()
+def names_by_the_orm(products: Any) -> Iterator[str]:
+    yield from (product.name for product in products)
 
-            def lines() -> Iterator[str]:
-                yield from (product.name for product in products)
 
-            def raw() -> Iterator[str]:
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT name FROM shop_product")
-                    yield from cursor.fetchall()
+def names_by_a_cursor(products: Any) -> Iterator[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM shop_product")
+        yield from (name for (name,) in cursor.fetchall())
 
-            return [StreamingHttpResponse(lines()), StreamingHttpResponse(raw())]  # type: ignore[return-value]
 
-    by_orm, by_cursor = view()  # type: ignore[misc]
-    with pytest.raises(CrossedTenantScope):
-        b"".join(by_orm)
-    with pytest.raises(ProgrammingError):
-        b"".join(by_cursor)
+@pytest.mark.parametrize(("lines", "raised"), [(names_by_the_orm, CrossedTenantScope), (names_by_a_cursor, ProgrammingError)])
+def test_a_streaming_response_read_after_its_view_gets_nothing(
+    lasting_world: World, lines: Callable[[Any], Iterator[str]], raised: type[Exception]
+) -> None:
+    with tenant_scope(lasting_world.a.ref):
+        response = StreamingHttpResponse(lines(Product.objects.all()))
+    with pytest.raises(raised):
+        response.getvalue()
 
 
 def test_a_killed_connection_ends_the_scope_and_the_next_one_is_clean(lasting_world: World) -> None:
@@ -295,7 +293,7 @@ def test_a_connection_killed_from_outside_between_two_queries(lasting_world: Wor
     def carry_on_in_the_scope() -> None:
         with tenant_scope(lasting_world.a.ref), connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
-            pid = cursor.fetchone()[0]  # type: ignore[index]
+            pid = cursor.fetchone()[0]
             in_thread(lambda: kill(pid))
             with pytest.raises(OperationalError):
                 Category.objects.count()
@@ -394,6 +392,24 @@ def test_a_refused_scope_leaves_the_transaction_around_it_in_public(world: World
         pass
     with pytest.raises(ProgrammingError), transaction.atomic():
         Category.objects.count()
+
+
+def test_a_connection_that_has_visited_many_schemas_is_replaced(lasting_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its backend keeps the catalogue of each and never lets go: the fifth one would be for ever larger."""
+
+    def backend(ref: TenantRef) -> object:
+        with tenant_scope(ref):
+            return connection.connection.info.backend_pid
+
+    monkeypatch.setattr("tenants.backend.base.MOST_VISITED", 1)
+    connection.close()
+    first = [backend(lasting_world.a.ref) for _ in range(3)]
+    assert len(set(first)) == 1
+    assert backend(lasting_world.b.ref) == first[0]  # then it was one too many
+    assert backend(lasting_world.b.ref) != first[0]
+    with transaction.atomic():
+        inside = [backend(ref) for ref in (lasting_world.a.ref, lasting_world.b.ref, lasting_world.a.ref)]
+    assert len(set(inside)) == 1
 
 
 class TestRequestScope:

@@ -1,0 +1,28 @@
+"""What cafeterias cost when there are many: `python -m tests.bench.tenants [COUNT]`. On a PostgreSQL of its own, removed afterwards."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from config.dev.postgres import embedded_database
+
+
+def main(count: int) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="comanda-bench-"))
+    folder.chmod(0o755)
+    os.environ |= {"COMANDA_DATA": str(folder), "SECRET_KEY": "only-for-benches-" + "x" * 40, "PUBLIC_URL": "http://localhost:8000"}
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    try:
+        with embedded_database(folder) as url:
+            os.environ["DATABASE_URL"] = url
+            from tests.bench.tenants.measures import run_all  # noqa: PLC0415 - needs the settings
+
+            run_all(count, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000)
