@@ -1,6 +1,8 @@
 """The platform's public pages that need no data of their own, and the language switch of both kinds of host."""
 
 from django.conf import settings
+from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
@@ -9,9 +11,11 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.doors import page
 from billing.plans import PLAN_CURRENCY, PLANS, RECOMMENDED
 from core.doors import open_page, safe_next
+from tenants.queries import open_cafeterias
 from tenants.routing import site_url
 
 ONE_YEAR = 365 * 24 * 3600
+CAFETERIAS_A_PAGE = 48
 
 
 @page(access="anyone")
@@ -25,6 +29,20 @@ def landing(request: HttpRequest) -> HttpResponse:
         "demo_url": f"{site_url(demo)}/" if demo else "",
     }
     return render(request, "config/site/landing.html", context)
+
+
+@page(access="anyone")
+@require_safe
+def directory(request: HttpRequest) -> HttpResponse:
+    """The open cafeterias, by name; ?q= searches names, addresses and descriptions, ?page= turns the pages."""
+    wanted = request.GET.get("q", "").strip()[:80]
+    found = open_cafeterias()
+    if wanted:
+        found = found.filter(Q(name__icontains=wanted) | Q(address__icontains=wanted) | Q(description__icontains=wanted))
+    pages = Paginator(found, CAFETERIAS_A_PAGE)
+    shown = pages.get_page(request.GET.get("page"))
+    rows = [{"cafeteria": cafeteria, "url": f"{site_url(cafeteria.slug)}/"} for cafeteria in shown]
+    return render(request, "config/site/directory.html", {"rows": rows, "shown": shown, "wanted": wanted})
 
 
 @open_page

@@ -2,6 +2,8 @@ import pytest
 from django.test import Client
 
 from billing.plans import PLANS, plan_by_code
+from tenants.models import Cafeteria
+from tests.world import World
 
 PLATFORM = "localhost:8000"
 
@@ -48,3 +50,25 @@ def test_the_design_page_is_not_served_in_production(platform: Client, settings:
 
 def test_plans_are_found_by_their_code() -> None:
     assert [plan_by_code(plan.code) for plan in PLANS] == list(PLANS)
+
+
+def test_the_directory_finds_open_cafeterias_by_name(world: World, platform: Client) -> None:
+    assert [name in platform.get("/cafeterias").text for name in ("Café luna", "Café sol")] == [True, True]
+    found = platform.get("/cafeterias?q=LUNA").text
+    assert f"http://{world.a.host}/" in found
+    assert "Café sol" not in found
+    assert "«nada»" in platform.get("/cafeterias?q=nada").text
+
+
+def test_the_directory_leaves_out_suspended_and_closed_ones(world: World, platform: Client) -> None:
+    for status in ("suspended", "closed"):
+        Cafeteria.objects.filter(pk=world.a.ref.id).update(status=status)
+        assert "Café luna" not in platform.get("/cafeterias").text
+
+
+def test_the_directory_turns_its_pages_and_says_when_it_is_empty(world: World, platform: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("config.site.views.CAFETERIAS_A_PAGE", 1)
+    assert "Página 1 de 2" in platform.get("/cafeterias").text
+    assert "Café sol" in platform.get("/cafeterias?page=99").text
+    Cafeteria.objects.update(status="closed")
+    assert "Todavía no hay ninguna cafetería abierta" in platform.get("/cafeterias").text
