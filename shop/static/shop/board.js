@@ -8,7 +8,6 @@
   // --- Steps that cannot be taken back wait on this screen for five seconds (shop/kitchen/views.py says why) --------------------
   const HOLD = 5000;
   const holds = new Map(); // "order:status" -> when it is to be sent
-  const send = (form) => { form.querySelector("[data-next]").dataset.go = "yes"; form.requestSubmit(form.querySelector("[data-next]")); };
   const show = (key) => {
     const form = formOf(key);
     if (!form) { holds.delete(key); return; }
@@ -20,7 +19,7 @@
   };
   board.addEventListener("click", (event) => {
     const button = event.target.closest("form[data-hold] [data-next]");
-    if (!button || button.dataset.go) return;
+    if (!button) return;
     event.preventDefault();
     event.stopPropagation();
     const key = button.form.dataset.hold;
@@ -33,7 +32,7 @@
       holds.delete(key);
       show(key);
       const form = formOf(key);
-      if (form) send(form);
+      if (form) form.requestSubmit();
     }
   }, 250);
   // Leaving the page is no reason to lose a tap.
@@ -41,9 +40,7 @@
     for (const key of holds.keys()) {
       const form = formOf(key);
       if (!form) continue;
-      const data = new FormData(form);
-      data.set("to", key.split(":")[1]);
-      fetch(form.action, { method: "POST", body: data, keepalive: true, credentials: "same-origin" });
+      fetch(form.action, { method: "POST", body: new FormData(form), keepalive: true, credentials: "same-origin" });
     }
     holds.clear();
   });
