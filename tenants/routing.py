@@ -1,6 +1,7 @@
 """Which cafeteria a host means. Cached in the process; a scope notices a stale answer (tenants.scope.request_scope)."""
 
 import time
+from functools import lru_cache
 from threading import Lock
 
 from django.conf import settings
@@ -18,6 +19,7 @@ _cache: dict[str, tuple[float, TenantRef]] = {}
 _lock = Lock()
 
 
+@lru_cache(maxsize=MOST)
 def normalise_host(raw: str) -> str:
     """Lowercase, without port and trailing dot. Empty for what cannot be a host."""
     host = raw.strip().lower()

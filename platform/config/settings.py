@@ -62,7 +62,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MIDDLEWARE = [
     "core.middleware.RequestMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
+    "core.cors.LeanCorsMiddleware",
     "tenants.middleware.TenantMiddleware",
     "core.page_middleware.PageMiddleware",
 ]

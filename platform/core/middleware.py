@@ -17,12 +17,10 @@ from core.metrics import REQUESTS, SECONDS
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}\Z")
 log = structlog.get_logger("comanda.http")
 
-PLAIN_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
+UNSPOKEN = ("/api/", "/health", "/metrics", "/static/")  # What is in no language, and runs no script.
+PAGE_HEADERS = {
     "Referrer-Policy": "strict-origin-when-cross-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-}
-PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
 }
@@ -41,7 +39,6 @@ class RequestMiddleware:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = given if REQUEST_ID.match(given) else uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]
-        request.csp_nonce = secrets.token_urlsafe(12)  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         response = self._answer(request)
@@ -52,6 +49,9 @@ class RequestMiddleware:
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
             return HttpResponseBadRequest('{"detail": "The address contains a NUL character.", "code": "bad_request"}', "application/json")
+        if request.path_info.startswith(UNSPOKEN):
+            return self.get_response(request)
+        request.csp_nonce = secrets.token_urlsafe(12)  # type: ignore[attr-defined]
         with translation.override(_language(request)):
             return self.get_response(request)
 
@@ -65,14 +65,13 @@ def _add_headers(request: HttpRequest, response: HttpResponseBase, request_id: s
     response["X-Request-ID"] = request_id
     if not response.streaming and "Content-Length" not in response.headers:
         response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
-    for name, value in PLAIN_HEADERS.items():
-        response.headers.setdefault(name, value)
+    response["X-Content-Type-Options"] = "nosniff"
     if settings.HTTPS:
         response["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
     if response.get("Content-Type", "").startswith("text/html"):
         for name, value in PAGE_HEADERS.items():
             response.headers.setdefault(name, value)
-        policy = CSP.format(nonce=request.csp_nonce, form_targets=_form_targets())  # type: ignore[attr-defined]
+        policy = CSP.format(nonce=getattr(request, "csp_nonce", "none"), form_targets=_form_targets())
         response.headers.setdefault("Content-Security-Policy", policy)
 
 

@@ -82,6 +82,15 @@ def _encode(audience: str, who: Claims, kind: TokenType, life: timedelta, **more
 def _decode(audience: str, token: str, kind: TokenType) -> dict[str, Any]:
     if len(token) > LONGEST:
         raise InvalidToken
+    payload = _genuine(audience, token)
+    if payload["typ"] != kind or payload["exp"] <= time.time():
+        raise InvalidToken
+    return payload
+
+
+@lru_cache(maxsize=4096)
+def _genuine(audience: str, token: str) -> dict[str, Any]:
+    """What a token with a good signature says. Kept, since the same one comes with every request; its time is checked each time."""
     for key in _keys():
         try:
             payload: dict[str, Any] = jwt.decode(
@@ -90,8 +99,6 @@ def _decode(audience: str, token: str, kind: TokenType) -> dict[str, Any]:
         except jwt.InvalidSignatureError:
             continue  # signed before the key was changed, perhaps
         except (jwt.PyJWTError, ValueError):  # ValueError: characters that cannot be encoded
-            break
-        if payload["typ"] != kind:
             break
         return payload
     raise InvalidToken
