@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,7 +54,7 @@ def run(watch: Interruption) -> int:
         with development_environment(("run",)):
             prepare(data_folder, guard=guard, watch=watch)
             running = supervise(
-                programs(port),
+                programs(port, measurements=empty_folder(data_folder / "run" / "measurements")),
                 guardian=guard,
                 interruption=watch,
                 ready=lambda: answers(port),
@@ -133,9 +134,17 @@ def wait_for(process: subprocess.Popen[bytes], *, watch: Interruption) -> None:
             process.wait(0.1)
 
 
-def programs(port: int) -> tuple[Program, ...]:
+def empty_folder(folder: Path) -> Path:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def programs(port: int, *, measurements: Path) -> tuple[Program, ...]:
+    """`measurements` is where the web's processes add up what /metrics tells."""
     return (
-        Program(name="web", command=web_command(port)),
+        Program(name="web", command=web_command(port), environment={"PROMETHEUS_MULTIPROC_DIR": str(measurements)}),
         *(
             Program(name=queue, command=(*MANAGE, "worker", queue), environment={"Q_CLUSTER_NAME": queue}, stops=1)
             for queue in ("short", "long")
