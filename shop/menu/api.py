@@ -18,6 +18,7 @@ from core.money import LARGEST
 from shop.menu import actions, forms
 from shop.menu.data import ChoiceDraft, OptionDraft, ProductFields
 from shop.menu.imports.errors import MenuFileRefused
+from shop.menu.models import Category
 from shop.menu.queries import MenuSnapshot, categories_on_the_menu, menu_for_request, product_data
 from shop.people.doors import anyone, manager
 from tenants.scope import current_tenant, request_scope
@@ -303,7 +304,7 @@ def list_categories(request: HttpRequest) -> Any:
 @router.post("/categories", auth=manager, response={201: CategoryOut, **WRITE})
 @decorate_view(scoped)
 def create_category(request: HttpRequest, body: CategoryIn) -> Any:
-    return Status(201, actions.create_category(name=body.name))
+    return Status(201, _category(actions.create_category(name=body.name)))
 
 
 @router.post("/categories/reorder", auth=manager, response={200: list[CategoryOut], **WRITE})
@@ -317,7 +318,7 @@ def reorder_categories(request: HttpRequest, body: OrderIn) -> Any:
 @router.patch("/categories/{category_id}", auth=manager, response={200: CategoryOut, **WRITE})
 @decorate_view(scoped)
 def rename_category(request: HttpRequest, category_id: Id, body: CategoryIn) -> Any:
-    return actions.rename_category(category_id=category_id, name=body.name)
+    return _category(actions.rename_category(category_id=category_id, name=body.name))
 
 
 @router.delete("/categories/{category_id}", auth=manager, response={204: None, **errors(401, 403, 404, 409, 422, 503)})
@@ -326,6 +327,10 @@ def delete_category(request: HttpRequest, category_id: Id) -> Any:
     """Only one without products on the menu."""
     actions.delete_category(category_id=category_id)
     return Status(204, None)
+
+
+def _category(category: Category) -> dict[str, Any]:
+    return {"id": category.pk, "name": category.name, "position": category.position}
 
 
 def drafted(body: ProductIn | ProductPatch, *, stock_given: bool) -> ProductFields:
