@@ -1,4 +1,4 @@
-"""What cafeterias cost when there are many: `python -m tests.bench.tenants [COUNT]`. On a PostgreSQL of its own, removed afterwards."""
+"""What cafeterias cost when there are many: `python -m tests.bench.tenants [COUNT] [openings]`, on a PostgreSQL of its own."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 from config.dev.postgres import embedded_database
 
 
-def main(count: int) -> None:
+def main(count: int, *, only_openings: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="comanda-bench-"))
     folder.chmod(0o755)
     os.environ |= {"COMANDA_DATA": str(folder), "SECRET_KEY": "only-for-benches-" + "x" * 40, "PUBLIC_URL": "http://localhost:8000"}
@@ -19,10 +19,11 @@ def main(count: int) -> None:
             os.environ["DATABASE_URL"] = url
             from tests.bench.tenants.measures import run_all  # noqa: PLC0415 - needs the settings
 
-            run_all(count, folder)
+            run_all(count, folder, only_openings=only_openings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000)
+    counts = [int(word) for word in sys.argv[1:] if word.isdecimal()]
+    main(counts[0] if counts else 1_000, only_openings="openings" in sys.argv)
