@@ -7,12 +7,17 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from core.prepared import Statement
 from tenants.errors import CafeteriaNotFound, CafeteriaSuspended, StaleTenant
 from tenants.refs import TenantRef
 from tenants.scope import current_tenant
 
-READ = """SELECT p.menu, p.orders, c.revision, c.generation, c.status
-    FROM public.tenants_pulse p JOIN public.tenants_cafeteria c ON c.id = p.cafeteria_id WHERE p.cafeteria_id = %s"""
+READ = Statement(
+    "read_pulse",
+    """SELECT p.menu, p.orders, c.revision, c.generation, c.status
+    FROM public.tenants_pulse p JOIN public.tenants_cafeteria c ON c.id = p.cafeteria_id WHERE p.cafeteria_id = %(id)s""",
+    id="bigint",
+)
 BUMP_MENU = "UPDATE public.tenants_pulse SET menu = menu + 1 WHERE cafeteria_id = %s"
 BUMP_ORDERS = "UPDATE public.tenants_pulse SET orders = orders + 1 WHERE cafeteria_id = %s"
 BUMP_BOTH = "UPDATE public.tenants_pulse SET menu = menu + 1, orders = orders + 1 WHERE cafeteria_id = %s"
@@ -31,7 +36,7 @@ def read_pulse(ref: TenantRef) -> PulseReading:
     Raises StaleTenant when the cafeteria has changed since `ref` was made, CafeteriaSuspended, CafeteriaNotFound (closed).
     """
     with connection.cursor() as cursor:
-        cursor.execute(READ, (ref.id,))
+        READ.run(cursor, {"id": ref.id})
         row = cursor.fetchone()
     if row is None or (row[2], row[3]) != (ref.revision, ref.generation):
         raise StaleTenant(ref.schema_name)

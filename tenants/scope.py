@@ -10,12 +10,18 @@ from typing import Any, cast
 
 from django.db import connection, transaction
 
+from core.prepared import Statement
 from tenants import routing
 from tenants.backend.base import DatabaseWrapper
 from tenants.errors import CafeteriaNotFound, CafeteriaSuspended, CrossedTenantScope, NoTenantScope, StaleTenant
 from tenants.refs import REF_COLUMNS, TenantRef, ref_from_row
 
-ENTER = f"SELECT set_config('search_path', %s, true), {REF_COLUMNS} FROM public.tenants_cafeteria WHERE id = %s"  # noqa: S608
+ENTER = Statement(
+    "enter_scope",
+    f"SELECT set_config('search_path', %(path)s, true), {REF_COLUMNS} FROM public.tenants_cafeteria WHERE id = %(id)s",  # noqa: S608
+    path="text",
+    id="bigint",
+)
 LEAVE = "SELECT set_config('search_path', 'public', true)"
 
 
@@ -105,7 +111,7 @@ def request_scope(request: Any) -> Iterator[TenantRef]:
 
 def _enter(ref: TenantRef) -> TenantRef:
     with connection.cursor() as cursor:
-        cursor.execute(ENTER, [_path(ref), ref.id])
+        ENTER.run(cursor, {"path": _path(ref), "id": ref.id})
         row = cursor.fetchone()
     if row is None:
         raise StaleTenant(ref.schema_name)

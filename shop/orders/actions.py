@@ -148,7 +148,7 @@ def _read(lines: tuple[NewLine, ...], key: Key | None) -> tuple[dict[int, Produc
     if key is not None:
         facts |= {"caller": key.caller, "key": key.key}
     with connection.cursor() as cursor:
-        cursor.execute(sql.READ_PRODUCTS if key is None else sql.READ_PRODUCTS_AND_KEY, facts)
+        (sql.READ_PRODUCTS if key is None else sql.READ_PRODUCTS_AND_KEY).run(cursor, facts)
         rows = cursor.fetchall()
     return {row[0]: ProductRow(*row[1:7]) for row in rows}, rows[0][7] if rows else None
 
@@ -201,7 +201,7 @@ def _insert(order: NewOrder, lines: list[PricedLine], caller: Caller | None, now
     if key is not None:
         facts |= {"caller": key.caller, "key": key.key, "fingerprint": key.fingerprint}
     with connection.cursor() as cursor:
-        cursor.execute(sql.PLACING[bool(wanted), key is not None], facts)
+        sql.PLACING[bool(wanted), key is not None].run(cursor, facts)
         order_id, number, item_ids, taken, key_was_free = cursor.fetchone()
     if not key_was_free:
         return None

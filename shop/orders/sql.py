@@ -1,5 +1,7 @@
 """The statements of placing an order, each one round trip whatever the number of lines: this is the hottest write (docs/benchmarks.md)."""
 
+from core.prepared import Statement
+
 READ_KEY = "SELECT fingerprint, order_id FROM shop_idempotencykey WHERE caller = %(caller)s AND key = %(key)s"
 
 # One row a product; every row also says what the key has placed, if anything.
@@ -9,8 +11,9 @@ _READ = """SELECT p.id, p.name, p.price, p.stock IS NOT NULL, p.is_available, p.
             FROM shop_choice c WHERE c.group_id = g.id)) ORDER BY g.position, g.id)
         FROM shop_optiongroup g WHERE g.product_id = p.id){key}
     FROM shop_product p WHERE p.id = ANY(%(products)s::bigint[])"""
-READ_PRODUCTS_AND_KEY = _READ.format(key=""", (SELECT order_id FROM shop_idempotencykey WHERE caller = %(caller)s AND key = %(key)s)""")
-READ_PRODUCTS = _READ.format(key=", NULL::bigint")
+_KEY = """, (SELECT order_id FROM shop_idempotencykey WHERE caller = %(caller)s AND key = %(key)s)"""
+READ_PRODUCTS = Statement("read_products", _READ.format(key=", NULL::bigint"), products="bigint[]")
+READ_PRODUCTS_AND_KEY = Statement("read_products_and_key", _READ.format(key=_KEY), products="bigint[]", caller="text", key="text")
 
 # Rows are locked in the order of their ids, so that two orders cannot wait for one another; the update's condition is then checked on the
 # locked rows. It answers the ids that had enough.
@@ -48,14 +51,54 @@ KEEP_KEY = """, kept AS (
         ON CONFLICT (caller, key) DO NOTHING RETURNING 1)"""
 
 
-def place(*, counted: bool, keyed: bool) -> str:
+TYPES = {
+    "counted_products": "bigint[]",
+    "counted_quantities": "int[]",
+    "day": "date",
+    "now": "timestamptz",
+    "status": "text",
+    "payment_status": "text",
+    "channel": "text",
+    "customer": "bigint",
+    "placed_by": "bigint",
+    "actor": "bigint",
+    "guest_name": "text",
+    "guest_phone": "text",
+    "guest_email": "text",
+    "table": "text",
+    "notes": "text",
+    "pickup_at": "timestamptz",
+    "subtotal": "numeric",
+    "tip": "numeric",
+    "total": "numeric",
+    "currency": "text",
+    "secret": "text",
+    "products": "bigint[]",
+    "names": "text[]",
+    "quantities": "int[]",
+    "prices": "numeric[]",
+    "choices": "text[]",
+    "subtotals": "numeric[]",
+    "item_notes": "text[]",
+    "counted": "boolean[]",
+    "menu_changes": "int",
+    "cafeteria": "bigint",
+    "caller": "text",
+    "key": "text",
+    "fingerprint": "text",
+}
+
+
+def place(*, counted: bool, keyed: bool) -> Statement:
     """The statement that places an order: with or without stock to take, and with or without an idempotency key to keep.
 
     It answers (order id, number, item ids in the order of the lines, ids of the products that had enough, whether the key was free).
     """
     taken = "ARRAY(SELECT id FROM taken)" if counted else "NULL::bigint[]"
     kept = "EXISTS (SELECT FROM kept)" if keyed else "true"
-    return PLACE.format(stock=TAKE_STOCK if counted else "", key=KEEP_KEY if keyed else "", answers=f"{taken}, {kept}")
+    sql = PLACE.format(stock=TAKE_STOCK if counted else "", key=KEEP_KEY if keyed else "", answers=f"{taken}, {kept}")
+    name = "place_order" + ("_counted" if counted else "") + ("_keyed" if keyed else "")
+    return Statement(name, sql, **TYPES)
 
 
 PLACING = {(counted, keyed): place(counted=counted, keyed=keyed) for counted in (False, True) for keyed in (False, True)}

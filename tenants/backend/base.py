@@ -18,10 +18,13 @@ class DatabaseWrapper(TenantsDatabaseWrapper):  # type: ignore[misc]
         # django-tenants' own sends SET search_path, which outlives the transaction.
         self.introspection = DatabaseIntrospection(self)
         self.visited: set[str] = set()  # schemas, by this connection
+        self.prepared: set[str] | None = None  # statements, on this connection (core.prepared); None where it cannot prepare any
 
     def get_new_connection(self, conn_params: Any) -> Any:
         self.visited = set()
-        return super().get_new_connection(conn_params)
+        new = super().get_new_connection(conn_params)
+        self.prepared = set() if is_direct(new) else None
+        return new
 
     def rest_if_well_travelled(self) -> None:
         """Close the connection when it has visited its share of schemas; the next query opens a new one. Not inside a transaction."""
@@ -43,3 +46,12 @@ class DatabaseWrapper(TenantsDatabaseWrapper):  # type: ignore[misc]
 
     def _handle_search_path(self, cursor: Any = None) -> None:
         """Nothing. A SET of the session would outlive the transaction and, behind a pooler, meet another tenant."""
+
+
+def is_direct(connection: Any) -> bool:
+    """Whether PostgreSQL itself is at the other end. A pooler shows a process of its own, and may change servers between transactions."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        direct: bool = cursor.fetchone()[0] == connection.info.backend_pid
+    connection.rollback()
+    return direct

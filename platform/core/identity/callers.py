@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import connection, models
 
 from core.identity.models import Account, SignInSession
+from core.prepared import Statement
 
 type Kind = Literal["user", "person"]
 
@@ -59,7 +60,8 @@ class Claims:
 def find_caller(kind: Kind, accounts: type[Account], sessions: type[SignInSession], claims: Claims) -> Caller | None:
     """The active account of a sign-in that has neither ended nor expired, or None. One query, by two primary keys."""
     with connection.cursor() as cursor:
-        cursor.execute(_query(accounts, sessions), [claims.session_id, claims.account_id, claims.token_version])
+        facts = {"session": claims.session_id, "account": claims.account_id, "version": claims.token_version}
+        _query(accounts, sessions).run(cursor, facts)
         row = cursor.fetchone()
     if row is None:
         return None
@@ -78,14 +80,15 @@ def find_caller(kind: Kind, accounts: type[Account], sessions: type[SignInSessio
 
 
 @lru_cache
-def _query(accounts: type[models.Model], sessions: type[models.Model]) -> str:
+def _query(accounts: type[models.Model], sessions: type[models.Model]) -> Statement:
     columns = {field.name for field in accounts._meta.get_fields()}
     phone = "a.phone" if "phone" in columns else "''"
     platform_user_id = "a.platform_user_id" if "platform_user_id" in columns else "NULL::bigint"
-    return f"""SELECT a.email, a.full_name, a.role, {phone}, {platform_user_id}
+    sql = f"""SELECT a.email, a.full_name, a.role, {phone}, {platform_user_id}
         FROM {sessions._meta.db_table} s JOIN {accounts._meta.db_table} a ON a.id = s.{owner_column(sessions)}
-        WHERE s.id = %s AND a.id = %s AND a.token_version = %s AND a.is_active AND s.ended_at IS NULL
+        WHERE s.id = %(session)s AND a.id = %(account)s AND a.token_version = %(version)s AND a.is_active AND s.ended_at IS NULL
         AND s.expires_at > statement_timestamp()"""  # noqa: S608 - table names of our own models
+    return Statement(f"find_caller_{accounts._meta.db_table}", sql, session="uuid", account="bigint", version="int")
 
 
 def owner_column(sessions: type[models.Model]) -> str:
