@@ -119,6 +119,7 @@ def _context(request: HttpRequest, form: CheckoutForm, cart: PricedCart) -> dict
         "total": cart.subtotal + tip,
         "tips": [(str(percent), tip_amount(str(percent), None, cart.subtotal, tenant.currency)) for percent in TIP_PERCENTS],
         "other_tip": OTHER_TIP,
+        "focus": {next(iter(form.errors), ""): True},  # on the first field that is wrong
         "seen": as_text(cart.subtotal, tenant.currency),
         "times": [("", _("As soon as possible")), *pickup_times(tenant)],
     }

@@ -30,11 +30,16 @@ CHROMIUM = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Added to every page before its own scripts: how much has moved without anybody having asked for it.
-COUNT_SHIFTS = """
-window.shifted = 0;
+# Added to every page before its own scripts: what has moved without anybody having asked for it, and by how much.
+WATCH_SHIFTS = """
+window.shifts = [];
 new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+  for (const entry of list.getEntries()) {
+    if (entry.hadRecentInput) continue;
+    const moved = entry.sources.map(({ node, previousRect, currentRect }) =>
+      `${node?.outerHTML?.slice(0, 80) ?? node?.nodeName} ${JSON.stringify(previousRect)} -> ${JSON.stringify(currentRect)}`);
+    window.shifts.push(`moved by ${entry.value}: ${moved.join("; ")}`);
+  }
 }).observe({ type: "layout-shift", buffered: true });
 """
 PHONE = {"width": 390, "height": 844}
@@ -116,7 +121,7 @@ class Site:
         context = self.browser.new_context(viewport=size or PHONE, base_url=self.address, **options)  # type: ignore[arg-type]
         context.set_default_timeout(15_000)
         if options.get("java_script_enabled", True):
-            context.add_init_script(COUNT_SHIFTS)
+            context.add_init_script(WATCH_SHIFTS)
         context.add_cookies([{"name": "lang", "value": language, "url": self.address}])
         self.opened.append(context)
         return context.new_page()
@@ -139,8 +144,9 @@ def site(_web: None, committed_world: World, browser: Browser, port: int) -> Ite
         context.close()
 
 
-def shifted(page: Page) -> float:
-    return float(page.evaluate("window.shifted"))
+def shifts(page: Page) -> list[str]:
+    """What has moved on the page, as one line each."""
+    return [str(shift) for shift in page.evaluate("window.shifts")]
 
 
 def faults(page: Page) -> list[str]:

@@ -176,6 +176,7 @@ def test_a_refused_choice_is_said_in_the_sheet(site: Site) -> None:
     page = site.visitor()
     page.goto("/")
     page.click(f'.product-name[href="/p/{site.place.latte}"]')
+    expect(page.locator("#sheet[open]")).to_be_visible()
     page.evaluate("document.querySelectorAll('#sheet input[type=radio]').forEach((input) => { input.checked = false; })")
     page.click("#sheet .buy [type=submit]")
     expect(page.locator("#sheet .error")).to_have_text("Hay que elegir una opción.")
