@@ -11,6 +11,8 @@ import structlog
 from django.core.exceptions import ImproperlyConfigured
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from core.request_context import merge_request_facts
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 REDACTED = "[redacted]"
 SECRET_NAME = re.compile(r"authorization|token|passw|secret|cookie|api[_-]?key|csrf|signature|credential", re.IGNORECASE)
@@ -56,6 +58,8 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
             "formatters": {"line": formatter},
             "handlers": {"stderr": {"()": StandardError, "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
+            # A 4xx is an answer, not an event: the measurements count them.
+            "loggers": {"django.request": {"level": "ERROR"}, "django.security.csrf": {"level": "ERROR"}},
         }
     )
 
@@ -64,6 +68,7 @@ def shared_chain(*, json_lines: bool) -> list[Processor]:
     """What each line goes through, whoever wrote it; redaction is last, after tracebacks have become text."""
     return [
         structlog.contextvars.merge_contextvars,
+        merge_request_facts,
         with_request_and_cafeteria if json_lines else keep,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

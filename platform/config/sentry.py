@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, cast
 
-import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from config.logging import without_secrets
+from core.request_context import request_facts
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
@@ -46,7 +46,5 @@ def scrubbed(event: "Event", _hint: "Hint") -> "Event | None":
         kept = {name: value for name, value in headers.items() if name.lower() in KEPT_HEADERS} if isinstance(headers, dict) else {}
         event["request"] = {"method": request.get("method"), "url": request.get("url"), "headers": kept}
     event.pop("user", None)
-    bound = structlog.contextvars.get_contextvars()
-    tags = {name: str(bound[name]) for name in ("cafeteria", "request_id") if bound.get(name)}
-    event["tags"] = {**dict(event.get("tags") or {}), **tags}
+    event["tags"] = {**dict(event.get("tags") or {}), **request_facts()}
     return cast("Event", without_secrets(event))

@@ -38,7 +38,7 @@ class Schema(BaseModel):
     Plain pydantic: ninja's own base also reads Django objects, which a body never is, and costs as much again.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", from_attributes=True)
 
 
 class ErrorOut(ninja.Schema):

@@ -82,16 +82,16 @@ def _encode(audience: str, who: Claims, kind: TokenType, life: timedelta, **more
 def _decode(audience: str, token: str, kind: TokenType) -> dict[str, Any]:
     if len(token) > LONGEST:
         raise InvalidToken
-    payload = _genuine(audience, token)
+    payload = _genuine(audience, token, _keys())
     if payload["typ"] != kind or payload["exp"] <= time.time():
         raise InvalidToken
     return payload
 
 
 @lru_cache(maxsize=4096)
-def _genuine(audience: str, token: str) -> dict[str, Any]:
+def _genuine(audience: str, token: str, keys: tuple[bytes, ...]) -> dict[str, Any]:
     """What a token with a good signature says. Kept, since the same one comes with every request; its time is checked each time."""
-    for key in _keys():
+    for key in keys:
         try:
             payload: dict[str, Any] = jwt.decode(
                 token, key, algorithms=[ALGORITHM], audience=audience, issuer=ISSUER, options={"require": REQUIRED}

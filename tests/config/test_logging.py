@@ -42,7 +42,7 @@ def test_each_line_knows_its_request_and_cafeteria(lines: Lines) -> None:
     ours = lines.last()
     assert (ours["event"], ours["number"], ours["level"], ours["logger"]) == ("order_placed", 7, "info", "shop")
     assert (ours["request_id"], ours["cafeteria"]) == ("r-1", "la-espiga")
-    logging.getLogger("django.request").warning("slow: %s", "/menu")
+    logging.getLogger("django.db").warning("slow: %s", "/menu")
     theirs = lines.last()
     assert (theirs["event"], theirs["request_id"], theirs["cafeteria"]) == ("slow: /menu", "r-1", "la-espiga")
 

@@ -126,7 +126,7 @@ def open_business(request: HttpRequest, body: BusinessIn) -> Any:
     caller = caller_of(request)
     person = actions.OwnerPerson(email=caller.email, full_name=caller.full_name)
     with transaction.atomic():
-        cafeteria = actions.open_cafeteria(owner_id=caller.id, owner_person=person, **body.dict())
+        cafeteria = actions.open_cafeteria(owner_id=caller.id, owner_person=person, **body.model_dump())
         record("cafeteria.opened", actor=caller, cafeteria_uuid=cafeteria.uuid, target=cafeteria.slug)
     return Status(201, _shown(cafeteria))
 
@@ -140,13 +140,13 @@ def get_business(request: HttpRequest, business_id: Id) -> Any:
 @router.put("/businesses/{business_id}", auth=signed_in, response={200: BusinessOut, **errors(400, 401, 404, 409, 413, 422)})
 def put_business(request: HttpRequest, business_id: Id, body: BusinessPut) -> Any:
     """Sets name, description and address, and time zone and currency where given. The currency of past orders cannot change."""
-    return _changed(request, business_id, {key: value for key, value in body.dict().items() if value is not None})
+    return _changed(request, business_id, {key: value for key, value in body.model_dump().items() if value is not None})
 
 
 @router.patch("/businesses/{business_id}", auth=signed_in, response={200: BusinessOut, **errors(400, 401, 404, 409, 413, 422)})
 def patch_business(request: HttpRequest, business_id: Id, body: BusinessPatch) -> Any:
     """Sets what is given. A null is as if it had been left out."""
-    return _changed(request, business_id, {key: value for key, value in body.dict().items() if value is not None})
+    return _changed(request, business_id, {key: value for key, value in body.model_dump().items() if value is not None})
 
 
 @router.delete("/businesses/{business_id}", auth=signed_in, response={204: None, **errors(401, 404, 409, 422)})

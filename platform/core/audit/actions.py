@@ -1,10 +1,9 @@
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from core.audit.models import AuditEntry
 from core.identity.callers import Caller
+from core.request_context import request_facts
 
 
 def record(
@@ -14,7 +13,6 @@ def record(
 
     Without an actor it was a command or a job, described by `label`. `data` is JSON and must hold no secret.
     """
-    context = structlog.contextvars.get_contextvars()
     entry = AuditEntry(
         actor_kind=actor.kind if actor else "command",
         actor_id=actor.id if actor else None,
@@ -23,7 +21,7 @@ def record(
         action=action,
         target=target,
         data=data,
-        request_id=str(context.get("request_id", "")),
+        request_id=request_facts().get("request_id", ""),
     )
     entry.save(force_insert=True)
     return entry
