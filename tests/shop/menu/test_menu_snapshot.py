@@ -62,7 +62,7 @@ def test_the_body_is_served_from_memory_with_one_query(committed_world: World) -
     get(place)
     with CaptureQueriesContext(connection) as queries_made:
         assert get(place)[0] == 200
-    assert [query["sql"].split()[0] for query in queries_made] == ["SELECT"]
+    assert [query["sql"].split()[:2] for query in queries_made] == [["EXECUTE", '"read_pulse"']]
 
 
 @pytest.mark.parametrize("count", [3, 300])
