@@ -19,7 +19,11 @@ def test_a_hash_matches_its_password_only() -> None:
     assert not passwords.needs_rehash(encoded)
 
 
-@pytest.mark.parametrize("encoded", [None, "", "gibberish", "md5$salt$hash", passwords.unusable_password()])
+@pytest.mark.parametrize(
+    "encoded",
+    [None, "", "gibberish", "md5$salt$hash", passwords.unusable_password()],
+    ids=["none", "empty", "gibberish", "md5", "unusable"],
+)
 def test_what_is_no_hash_matches_nothing(encoded: str | None) -> None:
     assert not passwords.matches("Nobody's password: its hash costs what a real one costs.", encoded)
 
