@@ -220,7 +220,7 @@ def import_products(request: HttpRequest) -> Any:
     try:
         done = actions.import_menu(raw=raw)
     except MenuFileRefused as refused:
-        rows = [{"line": row.line, "column": row.column, "problem": row.problem} for row in refused.rows]
+        rows = [{"line": row.line, "column": row.column, "problem": str(row.problem)} for row in refused.rows]
         return Status(422, {"detail": str(refused), "code": refused.code, "rows": rows})
     rows = [{"line": row.line, "name": row.name, "result": row.result} for row in done.rows]
     return {

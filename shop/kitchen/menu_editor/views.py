@@ -16,7 +16,7 @@ from core.money import DECIMALS
 from shop.menu import actions
 from shop.menu.errors import FieldProblem, InvalidProduct
 from shop.menu.forms import read_amount, read_stock
-from shop.menu.imports.errors import BadRow, MenuFileRefused
+from shop.menu.imports.errors import BadRow, MenuFileRefused, NoFile
 from shop.menu.queries import categories_on_the_menu, current_menu, product_data
 from shop.people.doors import cafeteria_page
 from tenants.actions import update_cafeteria
@@ -72,14 +72,14 @@ def menu_import(request: HttpRequest) -> HttpResponse:
     """All rows or none. Each bad cell is shown with its line and column."""
     file = request.FILES.get("file")
     if file is None or (file.size or 0) > settings.MENU_CSV_MAX_BYTES:
-        problem = _("Choose a CSV file of at most {limit} KB.").format(limit=settings.MENU_CSV_MAX_BYTES // 1024)
-        return _page(request, bad_rows=[BadRow(line=0, column="", problem=problem)], status=422)
+        problem = NoFile(limit=settings.MENU_CSV_MAX_BYTES // 1024)
+        return _page(request, bad_rows=[BadRow(line=0, problem=problem)], status=422)
     try:
         report = actions.import_menu(raw=file.read())
     except MenuFileRefused as refused:
         return _page(request, bad_rows=refused.rows, status=422)
     except AppError as error:
-        return _page(request, bad_rows=[BadRow(line=0, column="", problem=error.translated())], status=422)
+        return _page(request, bad_rows=[BadRow(line=0, problem=error)], status=422)
     counts = {result: report.count(result) for result in ("created", "updated", "unchanged")}
     flash(request, _("Imported: {created} new, {updated} changed, {unchanged} as they were.").format(**counts))
     return redirect("menu_editor")

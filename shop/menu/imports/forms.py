@@ -12,6 +12,7 @@ from core.money import as_text
 from shop.menu.data import ProductFields
 from shop.menu.errors import FieldProblem, InvalidProduct
 from shop.menu.forms import MOST_PRODUCTS, check_combinations, clean_product, read_amount, read_stock
+from shop.menu.imports import errors
 from shop.menu.imports.errors import BadRow, MenuFileRefused
 from shop.menu.imports.options import read_options, write_options
 
@@ -45,9 +46,9 @@ def read_menu(raw: bytes, *, currency: str) -> list[MenuRow]:
         if first == line:
             rows.append(MenuRow(line=line, product=product))
         else:
-            problems.append(BadRow(line=line, column="name", problem=f"The same product is on line {first}."))
+            problems.append(BadRow(line=line, column="name", problem=errors.SameProduct(first=first)))
     if not rows and not problems:
-        problems.append(BadRow(line=2, column="", problem="The file has no products under its header."))
+        problems.append(BadRow(line=2, problem=errors.NoProducts()))
     if problems:
         raise MenuFileRefused(problems)
     return rows
@@ -77,18 +78,17 @@ def write_menu(products: Iterable[ProductFields], *, currency: str) -> str:
 
 def _text(raw: bytes) -> str:
     if len(raw) > settings.MENU_CSV_MAX_BYTES:
-        raise MenuFileRefused.because(f"The file is larger than {settings.MENU_CSV_MAX_BYTES // 1024} KiB, which is the most.")
+        raise _refused(errors.FileTooLarge(limit=settings.MENU_CSV_MAX_BYTES // 1024))
     if raw[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        raise MenuFileRefused.because("The file is in UTF-16. Save it as CSV with the encoding UTF-8.")
+        raise _refused(errors.FileInUtf16())
     if b"\x00" in raw:
         line = raw.count(b"\n", 0, raw.index(b"\x00")) + 1
-        raise MenuFileRefused.because("The file holds a NUL character: it is no text in UTF-8. Save it as CSV, UTF-8.", line=line)
+        raise _refused(errors.NulCharacter(), line=line)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        problem = f"The byte 0x{raw[error.start]:02x} is not UTF-8. Save the file as CSV with the encoding UTF-8."
-        raise MenuFileRefused.because(problem, line=line) from error
+        raise _refused(errors.NotUtf8(byte=f"0x{raw[error.start]:02x}"), line=line) from error
 
 
 def _lines(text: str, problems: list[BadRow]) -> Iterator[tuple[int, list[str]]]:
@@ -103,28 +103,30 @@ def _lines(text: str, problems: list[BadRow]) -> Iterator[tuple[int, list[str]]]
             elif any(cell.strip() for cell in cells):
                 count += 1
                 yield line, cells
-    except csv.Error as error:
-        problems.append(BadRow(line=begin, column="", problem=f"This is not proper CSV ({error}): look for a quote that is not closed."))
+    except csv.Error:
+        problems.append(BadRow(line=begin, problem=errors.NotCsv()))
     if begin == 1 and not problems:
-        raise MenuFileRefused.because(f'The file is empty: its first line has to be "{WANTED}".')
+        raise _refused(errors.FileEmpty(header=WANTED))
     if count > MOST_PRODUCTS:
-        raise MenuFileRefused.because(f"The file has {count} products: {MOST_PRODUCTS} are the most.")
+        raise _refused(errors.TooManyProducts(count=count, most=MOST_PRODUCTS))
 
 
 def _check_header(cells: list[str]) -> None:
     if tuple(cell.strip().casefold() for cell in cells) == HEADER:
         return
-    if len(cells) == 1 and (";" in cells[0] or "\t" in cells[0]):
-        problem = f'The cells are not parted by commas. Export the file with commas; its first line has to be "{WANTED}".'
-    else:
-        problem = f'The first line has to be "{WANTED}".'
-    raise MenuFileRefused.because(problem, line=1)
+    is_parted_otherwise = len(cells) == 1 and (";" in cells[0] or "\t" in cells[0])
+    kind = errors.WrongSeparator if is_parted_otherwise else errors.WrongHeader
+    raise _refused(kind(header=WANTED), line=1)
+
+
+def _refused(problem: errors.FileProblem, *, line: int = 0) -> MenuFileRefused:
+    """For what concerns the whole file."""
+    return MenuFileRefused([BadRow(line=line, problem=problem)])
 
 
 def _product(line: int, cells: list[str], currency: str, problems: list[BadRow]) -> ProductFields | None:
     if len(cells) != len(HEADER):
-        problem = f"It has {len(cells)} cells instead of {len(HEADER)}: put cells that hold a comma in quotes."
-        problems.append(BadRow(line=line, column="", problem=problem))
+        problems.append(BadRow(line=line, problem=errors.WrongCellCount(count=len(cells), wanted=len(HEADER))))
         return None
     fields: dict[str, Any] = {}
     found: list[FieldProblem] = []
@@ -142,5 +144,5 @@ def _product(line: int, cells: list[str], currency: str, problems: list[BadRow])
     except InvalidProduct as invalid:
         found += invalid.problems
     found.sort(key=lambda problem: HEADER.index(problem.field))
-    problems += [BadRow(line=line, column=problem.field, problem=str(problem)) for problem in found]
+    problems += [BadRow(line=line, column=problem.field, problem=problem) for problem in found]
     return None

@@ -1,9 +1,13 @@
+import re
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils.translation import override
 
+from shop.menu.errors import Missing
+from shop.menu.imports.errors import BadRow, MenuFileRefused, SameProduct
 from shop.menu.models import Product
 from tenants.scope import tenant_scope
 from tests.shop.pages import HTMX, fresh, visitor
@@ -106,6 +110,85 @@ def test_each_bad_row_of_a_file_is_shown_and_nothing_imported(world: World, file
     assert answer.status_code == 422
     assert [words for words in said if words not in page] == []
     assert "Hogaza" not in visitor(world.a).get("/").content.decode()
+
+
+ROW = "Panes,Hogaza,,4800,,,,"
+BAD_FILES = {
+    "empty": "",
+    "no rows": HEADER,
+    "another header": "name,price\nHogaza,1\n",
+    "semicolons": HEADER.replace(",", ";") + "Panes;Hogaza;;4800;;;;\n",
+    "UTF-16": (HEADER + ROW).encode("utf-16"),
+    "NUL": HEADER + "a\x00b",
+    "Latin-1": (HEADER + "Panes,Pan de maíz,,4800,,,,").encode("latin-1"),
+    "an open quote": HEADER + 'Panes,"Hogaza,,4800,,,,\n',
+    "a lone quote": HEADER + 'Panes,"Hogaza" casera,,4800,,,,\n',
+    "a huge cell": HEADER + f"Panes,{'a' * 200_000},,4800,,,,\n",
+    "too few cells": HEADER + "Panes,Hogaza,,4800\n",
+    "the same twice": HEADER + f"{ROW}\n{ROW}\n",
+    "too many products": HEADER + "".join(f"C,P{n},,1,,,,\n" for n in range(2_001)),
+    "no room": HEADER + "".join(f"C,P{n},,1,,,,\n" for n in range(1_998)),
+    "too large": HEADER + " " * (1024 * 1024),
+    "bad cells": HEADER
+    + f",{'a' * 121},T\x07,caro,x,{'a' * 41},,Grande\n"
+    + f'Panes,Flan,,1.005,-1,,"{",".join(map(str, range(21)))}",G[2-1]: S=0\n'
+    + "Panes,Pita,,-1,,,,G[2-2]: S=0\nPanes,Chipá,,1,,,,G[0-1]: S=0 | S=1\n"
+    + "Panes,Lavash,,1,,,,G[0-1]: S=-2\nPanes,Bollo,,9999999999,,,,G[1-1]: S=1\n",
+}
+# Words of every sentence that the import says in English, none of them a column's name.
+ENGLISH = {
+    "the",
+    "and",
+    "with",
+    "that",
+    "than",
+    "which",
+    "most",
+    "must",
+    "cannot",
+    "first",
+    "file",
+    "line",
+    "cells",
+    "products",
+    "whole",
+    "amount",
+}
+
+
+@pytest.mark.parametrize("file", BAD_FILES.values(), ids=BAD_FILES)
+def test_what_is_wrong_with_a_file_is_said_in_the_pages_language(world: World, file: str | bytes) -> None:
+    client = visitor(world.a, "manager")
+    said = {}
+    for language in ("es", "en"):
+        client.cookies["lang"] = language
+        answer = client.post("/staff/menu/import", upload(file))
+        assert answer.status_code == 422
+        [notice] = re.findall(r'<div role="alert">.*?</ul>', answer.content.decode(), re.DOTALL)
+        said[language] = [set(re.findall(r"[a-z]+", problem.lower())) for problem in re.findall(r"<li>.*?</li>", notice, re.DOTALL)]
+    assert [words & ENGLISH for words in said["es"] if words & ENGLISH] == []
+    assert [words for words in said["en"] if not words & ENGLISH] == []
+    assert len(said["es"]) == len(said["en"]) > 0
+
+
+@pytest.mark.parametrize("language", ["es", "en"])
+def test_the_api_says_it_in_english_whatever_the_browser_prefers(world: World, language: str) -> None:
+    client = world.a.client("manager")
+    client.cookies["lang"] = language
+    answer = client.post("/api/v1/products/import", HEADER + "Panes,Hogaza,,4800,x,,,\nPanes,Flan\n", "text/csv").json()
+    assert answer["detail"].splitlines() == [
+        'Nothing was imported. line 2, stock: "x" is not a whole number.',
+        "line 3: It has 2 cells instead of 8: put cells that hold a comma in quotes.",
+    ]
+    assert answer["rows"][1]["problem"].startswith("It has 2 cells")
+
+
+def test_a_refusal_is_said_in_spanish_whole() -> None:
+    rows = [BadRow(line=line, column="price", problem=Missing()) for line in range(2, 24)]
+    with override("es"):
+        said = MenuFileRefused([*rows, BadRow(line=1, problem=SameProduct(first=3))]).translated().splitlines()
+    assert said[:2] == ["No se importó nada. línea 1: El mismo producto está en la línea 3.", "línea 2, price: No puede quedar vacío."]
+    assert said[-1] == "Hay 3 problemas más."
 
 
 def test_without_a_file_the_page_says_what_to_choose(world: World) -> None:
