@@ -1,5 +1,7 @@
 """A cafeteria's pages for people with an account there, without JavaScript."""
 
+import re
+
 import pytest
 from django.conf import settings
 from django.test import Client
@@ -49,6 +51,13 @@ def test_details_are_changed_and_wrong_ones_said(world: World) -> None:
     assert 'id="id_full_name_error"' in wrong.content.decode()
     assert client.post("/account", {"full_name": "Ana", "phone": "123"}).status_code == 302
     assert 'value="Ana"' in client.get("/account").content.decode()
+
+
+def test_the_account_and_its_orders_lead_to_each_other(world: World) -> None:
+    client = signed_in(world.a, "customer")
+    assert '<a href="/account/orders">Mis pedidos</a>' in client.get("/account").content.decode()
+    orders = client.get("/account/orders").content.decode()
+    assert re.search(r'href="/account">.{0,900}?Mi cuenta', orders, re.DOTALL)
 
 
 def test_a_sign_in_keeps_the_cart_and_changes_the_csrf_secret(world: World) -> None:
