@@ -1,29 +1,41 @@
-"""Which drawing stands where a product has no photograph: guessed from its category's name, in Spanish, Portuguese or English."""
+"""Which drawing stands where a product has no photograph: guessed from its or its category's name, in Spanish, Portuguese or English."""
 
 import unicodedata
+from collections.abc import Mapping
 
-# The first drawing with a word that begins a word of the name wins, so the special ones stand before the general ones.
-WORDS = {
-    "sandwich": "sandwich sanguch sanduiche tostado tostada panini wrap toast burger hamburguesa salad salado ensalada lunch almuerzo",
+THINGS = {
+    "sandwich": "sandwich sanguch sanduiche tostado tostada panini wrap toast burger hamburguesa salad ensalada lunch almuerzo",
     "breakfast": "desayuno breakfast brunch merienda huevo egg",
     "tea": "te tea infusion cha mate herbal",
-    "drink": "jugo juice suco licuado smoothie limonada lemonade bebida drink frio cold iced agua water gaseosa soda refresco cerveza vino",
-    "coffee": "cafe cafeteria coffee espresso expreso capuchino cappuccino latte cortado moca chocolate hot caliente",
+    "drink": "jugo juice suco licuado smoothie limonada lemonade bebida drink agua water gaseosa soda refresco cerveza vino",
+    "coffee": "cafe cafeteria coffee espresso expreso capuchino cappuccino latte cortado moca chocolate",
     "cake": "torta cake tarta tart pie bolo pastel postre dessert budin cheesecake brownie",
-    "sweet": "dulce sweet galleta cookie alfajor muffin scone dona donut biscoito caramel",
+    "sweet": "galleta cookie alfajor muffin scone dona donut biscoito caramel",
     "bread": "pan bread pao panaderia bakery factura medialuna croissant bolleria masa pastry pasteleria viennoiserie baguette",
 }
-DRAWINGS = (*WORDS, "other")
+# What a thing is like tells only where no thing is named: a cold sandwich is no drink.
+QUALITIES = {
+    "sandwich": "salado savoury savory",
+    "drink": "frio cold iced",
+    "coffee": "hot caliente",
+    "sweet": "dulce sweet",
+}
+DRAWINGS = (*THINGS, "other")
 
 
 def drawing_for(name: str) -> str:
-    """One of DRAWINGS. Never fails: an unknown name gets `other`."""
+    """One of DRAWINGS, after the first thing that the name names. Never fails: an unknown name gets `other`."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", name.lower()) if not unicodedata.combining(c))
     words = plain.replace("/", " ").replace("-", " ").split()
-    for drawing, beginnings in WORDS.items():
-        if any(_matches(word, beginning) for word in words for beginning in beginnings.split()):
-            return drawing
-    return "other"
+    return _first(words, THINGS) or _first(words, QUALITIES) or "other"
+
+
+def _first(words: list[str], beginnings: Mapping[str, str]) -> str | None:
+    for word in words:
+        for drawing, known in beginnings.items():
+            if any(_matches(word, beginning) for beginning in known.split()):
+                return drawing
+    return None
 
 
 def _matches(word: str, beginning: str) -> bool:
