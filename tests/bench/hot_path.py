@@ -25,9 +25,10 @@ PLAIN_ORDER = r"""\set a random(1000, 1000 + {half} - 1)
 \set b random(1000 + {half}, 1000 + {products} - 1)
 BEGIN;
 SELECT id, name, price, stock FROM shop_product WHERE id IN (:a, :b) ORDER BY id FOR UPDATE;
-INSERT INTO shop_order (business_date, number, status, payment_status, channel, guest_name, guest_phone, guest_email, "table", notes, subtotal,
-  tip, total, currency, secret, created_at, updated_at) VALUES ('2001-01-01', nextval('bench_number'), 'pending', 'pending', 'online', '', '',
-  '', '', '', 10, 0, 10, 'ARS', nextval('bench_secret')::text, now(), now()) RETURNING id \gset
+INSERT INTO shop_order (business_date, number, status, payment_status, channel, guest_name, guest_phone, guest_email, "table", notes,
+  subtotal, tip, total, currency, secret, created_at, updated_at)
+  VALUES ('2001-01-01', nextval('bench_number'), 'pending', 'pending', 'online', '', '', '', '', '',
+  10, 0, 10, 'ARS', nextval('bench_secret')::text, now(), now()) RETURNING id \gset
 INSERT INTO shop_orderitem (order_id, product_id, name, quantity, unit_price, choices, subtotal, notes, stock_taken)
   VALUES (:id, :a, 'Producto', 1, 5, '[]', 5, '', true);
 INSERT INTO shop_orderitem (order_id, product_id, name, quantity, unit_price, choices, subtotal, notes, stock_taken)
