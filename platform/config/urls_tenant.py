@@ -4,10 +4,12 @@ from django.urls import path
 
 from config.api import cafeteria_api
 from config.api.docs import docs_view
+from config.api.quick import quick_get
 from config.site.urls import shared_urls
 from ops.health import urlpatterns as health_urls
 from shop.checkout.urls import urlpatterns as checkout_urls
 from shop.kitchen.urls import urlpatterns as kitchen_urls
+from shop.menu.api import list_products
 from shop.menu.api import router as menu_router
 from shop.menu.urls import urlpatterns as menu_urls
 from shop.orders.api import router as orders_router
@@ -19,8 +21,10 @@ from shop.storefront.urls import urlpatterns as storefront_urls
 for router in (menu_router, orders_router, auth_router):
     cafeteria_api.add_router("", router)
 
+api_urls = cafeteria_api.urls
 urlpatterns = [
-    path("api/v1/", cafeteria_api.urls),
+    quick_get(cafeteria_api, api_urls[0], "products", list_products),
+    path("api/v1/", api_urls),
     path("docs", docs_view(cafeteria_api, "/api/v1/openapi.json"), name="docs"),
     *health_urls,
     *shared_urls,

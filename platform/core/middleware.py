@@ -12,9 +12,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBadRequest
 from django.http.response import HttpResponseBase
 from django.utils import translation
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
-from core.metrics import REQUESTS, SECONDS
+from core.metrics import SECONDS
 from core.request_context import current_request
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}\Z")
@@ -91,23 +91,16 @@ def _measure(request: HttpRequest, response: HttpResponseBase, seconds: float) -
     match = request.resolver_match
     route = (match.route if match else "") or "none"
     method = request.method if request.method in METHODS else "other"
-    _answered(kind, method, response.status_code).inc()
-    _took(kind, route).observe(seconds)
+    _took(kind, route, method, response.status_code).observe(seconds)
     if response.status_code >= 500:
         log.error("answered", method=method, route=route, status=response.status_code, seconds=round(seconds, 4))
     elif settings.LOG_REQUESTS:
         log.info("answered", method=method, route=route, status=response.status_code, seconds=round(seconds, 4))
 
 
-# Finding a metric's child by its labels costs more than counting.
-@lru_cache(maxsize=1024)
-def _answered(kind: str, method: str, status: int) -> Counter:
-    return REQUESTS.labels(kind, method, str(status))
-
-
-@lru_cache(maxsize=1024)
-def _took(kind: str, route: str) -> Histogram:
-    return SECONDS.labels(kind, route)
+@lru_cache(maxsize=2048)  # Finding a metric's child by its labels costs more than counting.
+def _took(kind: str, route: str, method: str | None, status: int) -> Histogram:
+    return SECONDS.labels(kind, route, method, str(status))
 
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
