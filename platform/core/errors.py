@@ -63,6 +63,13 @@ class TooManyAttempts(AppError):
         self.headers["Retry-After"] = str(retry_after)
 
 
+class MethodNotAllowed(AppError):
+    """This address does not take {method}."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
 class IdempotencyConflict(AppError):
     """This Idempotency-Key was used with another request. Use a new key."""
 

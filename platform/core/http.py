@@ -10,12 +10,13 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
-from core.errors import AppError, TooLarge
+from core.errors import AppError, MethodNotAllowed, TooLarge
 
 
 def _without_nul(value: str) -> str:
@@ -48,6 +49,7 @@ class ErrorOut(ninja.Schema):
 
 class ValidationOut(ninja.Schema):
     detail: list[dict[str, Any]]
+    code: str
 
 
 def errors(*statuses: int) -> dict[int, Any]:
@@ -73,7 +75,7 @@ def handle_errors(api: NinjaAPI) -> None:
     def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         # Through json.dumps' default: a rejected value may be anything.
         detail = json.loads(json.dumps(error.errors, default=str))
-        return JsonResponse({"detail": detail}, status=422)
+        return JsonResponse({"detail": detail, "code": "invalid"}, status=422)
 
     @api.exception_handler(HttpError)
     def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
@@ -84,6 +86,18 @@ def handle_errors(api: NinjaAPI) -> None:
     @api.exception_handler(TooManyFilesSent)
     def too_large(request: HttpRequest, _error: Exception) -> HttpResponse:
         return json_error(TooLarge(limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024 // 1024))
+
+
+def shape_not_allowed(request: HttpRequest, response: HttpResponseBase) -> None:
+    """ninja's answer to a method that an address does not take, put into the contract's shape in place; OPTIONS is told what it takes."""
+    assert isinstance(response, HttpResponse)
+    if request.method == "OPTIONS":
+        response.status_code, response.content = 204, b""
+        del response["Content-Type"]
+        return
+    answer = json_error(MethodNotAllowed(method=request.method))
+    response.content = answer.content
+    response["Content-Type"] = answer["Content-Type"]
 
 
 def scoped(operation: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.utils import translation
 from prometheus_client import Histogram
 
+from core.http import shape_not_allowed
 from core.metrics import SECONDS
 from core.request_context import current_request
 
@@ -55,7 +56,10 @@ class RequestMiddleware:
         if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
             return HttpResponseBadRequest('{"detail": "The address contains a NUL character.", "code": "bad_request"}', "application/json")
         if request.path_info.startswith(UNSPOKEN):
-            return self.get_response(request)
+            response = self.get_response(request)
+            if response.status_code == 405 and request.path_info.startswith("/api/"):
+                shape_not_allowed(request, response)
+            return response
         request.csp_nonce = secrets.token_urlsafe(12)  # type: ignore[attr-defined]
         with translation.override(_language(request)):
             return self.get_response(request)
