@@ -136,6 +136,14 @@ def test_a_command_that_cannot_start_says_one_sentence(data_folder: Path, enviro
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("place", ["nobody@127.0.0.1:1", "nobody@nowhere.invalid"])
+def test_a_database_that_is_not_there_is_said(data_folder: Path, place: str) -> None:
+    done = manage("cafeterias", DATABASE_URL=f"postgresql://{place}/none")
+    assert done.stderr.startswith("Comanda cannot start: the database does not let it in (")
+    assert done.stderr.endswith("). Start it, or set DATABASE_URL to where it is.\n")
+    assert (done.stderr.count("\n"), done.returncode) == (1, 1)
+
+
 def test_the_web_process_says_the_same_sentence(data_folder: Path) -> None:
     command = (sys.executable, "-c", "import config.wsgi")
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)

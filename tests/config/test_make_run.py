@@ -125,5 +125,6 @@ def test_a_failing_step_is_named(folder: Path) -> None:
     }
     command = (sys.executable, "-m", "config.dev")
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
+    assert "Traceback" not in done.stderr
     assert done.stderr.endswith("Comanda cannot start: `manage.py migrate_fleet` failed with status 1.\n")
     assert done.returncode == 1
