@@ -19,6 +19,12 @@ class CafeteriaNotFound(NotFound):
     code = "cafeteria_not_found"
 
 
+class NoSuchCafeteria(NotFound):
+    """There is no cafeteria "{slug}"."""
+
+    code = "cafeteria_not_found"
+
+
 class CafeteriaSuspended(AppError):
     """This cafeteria is paused for the moment. Please try again later."""
 

@@ -11,6 +11,7 @@ from itertools import groupby
 from django.db import connection
 from django.db.models import Q
 
+from tenants.errors import NoSuchCafeteria
 from tenants.fleet.attempts import Outcome, Result, attempt
 from tenants.fleet.crew import work_off
 from tenants.fleet.public import fleet_turn, migrate_public
@@ -65,11 +66,13 @@ def migrate_fleet_schemas(
 ) -> FleetReport:
     """Bring public and the cafeterias to the head of the code on disk. With nothing to do, one query for all cafeterias.
 
-    Raises UnsuitableMigration, TemplateDiffers and FleetBusy before any cafeteria is touched; failures of cafeterias are in the report.
+    Raises UnsuitableMigration, TemplateDiffers, NoSuchCafeteria and FleetBusy before any cafeteria is touched; what fails in one is in the
+    report.
     """
     with fleet_turn(wait=options.wait, on_wait=on_wait):
         report = FleetReport(head=current_head(), public=migrate_public())
         current_template()
+        check_named(options.only, options.canary)
         behind = cafeterias_behind(report.head, only=options.only)
         if behind:
             check_migrations(disk_loader())
@@ -77,6 +80,13 @@ def migrate_fleet_schemas(
             note_pending(behind, target=report.head)
             Fleet(options=options, report=report, on_progress=on_progress or (lambda _done, _total: None)).migrate(behind)
     return report
+
+
+def check_named(*slugs: str) -> None:
+    """A mistyped slug must not look like a cafeteria that is up to date."""
+    for slug in filter(None, slugs):
+        if not Cafeteria.objects.filter(slug=slug).exists():
+            raise NoSuchCafeteria(slug=slug)
 
 
 def cafeterias_behind(head: str, *, only: str = "") -> list[Cafeteria]:

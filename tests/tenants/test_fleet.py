@@ -368,6 +368,11 @@ class TestCommand:
                 call_command("fleet_status")
             assert 'failed  dos (1 attempts): column "note"' in capsys.readouterr().out
 
+    @pytest.mark.parametrize("option", ["only", "canary"])
+    def test_a_mistyped_slug_is_said(self, fleet: None, option: str) -> None:
+        with pytest.raises(CommandError, match='There is no cafeteria "doz"'):
+            call_command("migrate_fleet", **{option: "doz"})
+
     def test_it_brings_public_along(self, django_db_setup: None, django_db_blocker: Any, capsys: pytest.CaptureFixture[str]) -> None:
         with django_db_blocker.unblock(), own_database() as name:
             maintain(f"DROP DATABASE {name} WITH (FORCE)")
