@@ -1,5 +1,6 @@
 """The commands and the jobs around cafeterias."""
 
+import io
 import json
 from datetime import timedelta
 from types import SimpleNamespace
@@ -52,6 +53,21 @@ def test_closing_asks_for_the_slug(world: World, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(CommandError, match="Nothing was done"):
             call_command("close_cafeteria", world.a.ref.slug)
     assert status(world) == after
+
+
+def test_closing_with_nobody_to_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(CommandError, match="there is nobody to ask"):
+        call_command("close_cafeteria", world.a.ref.slug)
+    assert status(world) == "open"
+
+
+def test_a_piped_list_is_whole(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "Confitería de las Violetas y los Jazmines del Paraguay"
+    Cafeteria.objects.filter(pk=world.a.ref.id).update(name=name)
+    call_command("cafeterias")
+    [line] = [line for line in capsys.readouterr().out.splitlines() if name in line]
+    assert "http://luna.localhost:8000" in line
 
 
 def test_the_list(world: World, capsys: pytest.CaptureFixture[str]) -> None:

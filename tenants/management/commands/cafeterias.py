@@ -4,12 +4,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tenants.models import Cafeteria
 from tenants.routing import site_url
 
 COLUMNS = ("id", "slug", "name", "status", "schema_name", "currency", "timezone", "owner_id")
+WHOLE = 1_000  # Columns: in a file or a pipe nothing is cut.
 
 
 class Command(BaseCommand):
@@ -28,7 +29,7 @@ class Command(BaseCommand):
             for row in found.values(*COLUMNS).iterator():
                 self.stdout.write(json.dumps({**row, "url": site_url(row["slug"])}, ensure_ascii=False))
             return
-        table = Table("id", "slug", "name", "status", "currency", "time zone", "address")
+        table = Table("id", Column("slug", overflow="fold"), "name", "status", "currency", "time zone", Column("address", overflow="fold"))
         for cafeteria in found:
             table.add_row(
                 str(cafeteria.pk),
@@ -39,4 +40,5 @@ class Command(BaseCommand):
                 cafeteria.timezone,
                 site_url(cafeteria.slug),
             )
-        Console(file=self.stdout).print(table)  # type: ignore[arg-type]
+        width = None if self.stdout.isatty() else WHOLE
+        Console(file=self.stdout, width=width).print(table)  # type: ignore[arg-type]

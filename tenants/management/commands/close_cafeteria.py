@@ -17,6 +17,13 @@ class Command(LifecycleCommand):
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        if not options["yes"] and input(f"Type {options['slug']} to close it for good: ").strip() != options["slug"]:
+        if not options["yes"] and typed(f"Type {options['slug']} to close it for good: ") != options["slug"]:
             raise CommandError("Nothing was done.")
         super().handle(**options)
+
+
+def typed(question: str) -> str:
+    try:
+        return input(question).strip()
+    except EOFError:
+        raise CommandError("Nothing was done: there is nobody to ask. With --yes it does not ask.") from None
