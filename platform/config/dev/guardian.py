@@ -23,7 +23,7 @@ FAREWELL = "."  # Everything has ended in order.
 class Guardian:
     """The parent's side: tell it of each process group."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
 
     def watch(self, group: int) -> None:
@@ -35,15 +35,15 @@ class Guardian:
     def tell(self, line: str) -> None:
         with suppress(BrokenPipeError):
             assert self.process.stdin is not None
-            self.process.stdin.write(f"{line}\n")
-            self.process.stdin.flush()
+            self.process.stdin.write(f"{line}\n".encode())
 
 
 @contextmanager
 def guardian(data_folder: Path, *, lock: int) -> Iterator[Guardian]:
     """Keep a guardian for the block; `lock` is the file descriptor that it holds on to."""
     command = (sys.executable, "-m", "config.dev.guardian", str(data_folder))
-    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True, pass_fds=(lock,)) as process:
+    # Unbuffered: a line that a guardian who is gone did not take is not tried again when its pipe is closed.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True, pass_fds=(lock,)) as process:
         guard = Guardian(process)
         yield guard
         guard.tell(FAREWELL)
