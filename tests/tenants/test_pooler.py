@@ -239,3 +239,28 @@ def test_both_clients_share_one_backend(lasting_world: World, pooler: Path) -> N
         thread.join(60)
     assert len(seen) == 40
     assert len(set(seen)) == 1
+
+
+def test_only_a_direct_connection_prepares_statements(lasting_world: World, pooler: Path) -> None:
+    """Behind the pooler the next transaction may meet another backend, which would not know them, or know another client's."""
+    seen: dict[str, tuple[set[str] | None, list[str]]] = {}
+
+    def visit(how: str) -> None:
+        wrong = [text for _ in range(2) for place in (lasting_world.a, lasting_world.b) for text in ask_once(place)]
+        seen[how] = (connections["default"].prepared, wrong)  # type: ignore[attr-defined]
+
+    def pooled() -> None:
+        with pooled_connection(pooler):
+            visit("pooled")
+
+    def direct() -> None:
+        try:
+            visit("direct")
+        finally:
+            connections["default"].close()
+
+    for client in (pooled, direct):
+        thread = threading.Thread(target=client)
+        thread.start()
+        thread.join(60)
+    assert seen == {"pooled": (None, []), "direct": ({"enter_scope"}, [])}
