@@ -1,65 +1,11 @@
-"""Every sentence of the shop has its Spanish, those of its errors too, and its pages leave none out in either language."""
+"""The pages of the shop leave no word in the other language. That each sentence has its Spanish: tests/architecture."""
 
 import re
-from io import BytesIO
-from pathlib import Path
 
 import pytest
-from babel.messages.extract import extract
-from babel.messages.pofile import read_po
-from django.utils.translation.template import templatize
 
-from core.errors import AppError
-from shop.menu.errors import InvalidProduct
 from tests.shop.pages import checkout, fill_cart, order_of, visitor
 from tests.world import World
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-KEYWORDS = {
-    **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop")),
-    "ngettext": (1, 2),
-    "pgettext": ((1, "c"), 2),
-    "pgettext_lazy": ((1, "c"), 2),
-}
-ONLY_OTHERS_WORDS = {InvalidProduct}  # Its sentence is those of its problems.
-# What a developer or an operator reads.
-NOT_FOR_PAGES = ("shop.orders.imports",)
-type Sentence = tuple[str | None, str]  # context, message
-
-
-def sentences(path: Path) -> set[Sentence]:
-    source = path.read_text()
-    if path.suffix == ".html":
-        source = "\n".join(line.strip() for line in templatize(source, origin=str(path)).splitlines())
-    found = extract("python", BytesIO(source.encode()), keywords=KEYWORDS)
-    return {(context, message if isinstance(message, str) else message[0]) for _, message, _, context in found}
-
-
-def errors_of(kind: type[AppError]) -> list[type[AppError]]:
-    return [kind, *(error for child in kind.__subclasses__() for error in errors_of(child))]
-
-
-def translated() -> set[Sentence]:
-    known: set[Sentence] = set()
-    for root in ("platform", "tenants", "shop", "billing", "ops"):
-        for path in (REPOSITORY / root).rglob("django.po"):
-            with path.open("rb") as file:
-                for message in read_po(file, locale="es"):
-                    if message.string and not message.fuzzy:
-                        known.add((message.context, message.id if isinstance(message.id, str) else message.id[0]))
-    return known
-
-
-def test_every_sentence_of_the_shop_has_its_spanish() -> None:
-    paths = [path for pattern in ("**/*.html", "**/*.py") for path in (REPOSITORY / "shop").glob(pattern) if "migrations" not in path.parts]
-    wanted = {sentence for path in paths for sentence in sentences(path)}
-    assert wanted - translated() - {(None, "")} == set()
-
-
-def test_every_error_of_the_shop_has_its_spanish() -> None:
-    shown = [error for error in errors_of(AppError) if error.__module__.startswith("shop.") and error not in ONLY_OTHERS_WORDS]
-    wanted = {(None, error.template()) for error in shown if not error.__module__.startswith(NOT_FOR_PAGES)}
-    assert wanted - translated() == set()
 
 
 def words(page: str, *canaries: str) -> set[str]:
