@@ -14,7 +14,7 @@ from django.db import DatabaseError, connections
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from core.jobs.beats import ask_for_beats
+from core.jobs.beats import ask_anew, ask_for_beats
 from core.jobs.cluster import cluster_pid_path
 from core.jobs.models import ClusterBeat
 from core.jobs.processes import end_process_group
@@ -74,9 +74,16 @@ def check_once() -> list[Problem]:
 
 
 def watch(*, restart: bool, pause: float = LOOK_SECONDS) -> None:
-    """For ever: look, log and, when told to, restart what has stalled. Outlives an unreachable database."""
+    """For ever: look, log and, when told to, restart what has stalled. Outlives an unreachable database.
+
+    It begins when the clusters do: what stands unanswered from before is no sign that these have stalled.
+    """
+    begun = False
     while True:
         try:
+            if not begun:
+                ask_anew()
+                begun = True
             for problem in look_at_clusters():
                 log.error("cluster_problem", queue=problem.queue, what=problem.what, seconds=round(problem.seconds))
                 if restart and problem.what == "stalled":

@@ -16,7 +16,7 @@ from core.jobs.metrics import JobCollector
 from core.jobs.models import ClusterBeat, Job, JobState
 from core.jobs.queries import QueueStats, queue_stats
 from core.jobs.runner import claim_job, run_job
-from ops.watchdog import Problem, check_once, look_at_clusters, restart_cluster
+from ops.watchdog import Problem, check_once, look_at_clusters, restart_cluster, watch
 from tests.core.jobs.conftest import committed_jobs
 from tests.processes import manage, wait_for
 
@@ -121,6 +121,23 @@ def test_a_stopped_cluster_is_noticed_and_ended(tmp_path: Path) -> None:
         with manage("worker", "short", data_folder=tmp_path, **QUICK):
             wait_for(lambda: ("short", "stalled") not in kinds(look_at_clusters()) and queue_of("short").stalled_since is None)
     assert queue_of("short").restarts >= 1
+
+
+def test_a_question_from_before_the_start_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole copy was down: its clusters are only starting."""
+    look_at_clusters()
+    asked_long_ago("short")
+    ended: list[str] = []
+    monkeypatch.setattr("ops.watchdog.restart_cluster", ended.append)
+
+    def leave(_pause: float) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("ops.watchdog.time.sleep", leave)
+    with pytest.raises(InterruptedError):
+        watch(restart=True)
+    assert ended == []
+    assert look_at_clusters() == []
 
 
 def test_a_cluster_whose_workers_hang_is_noticed_though_its_guard_lives(tmp_path: Path) -> None:

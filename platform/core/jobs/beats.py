@@ -30,6 +30,11 @@ def ask_for_beats() -> None:
         _ask(queue)
 
 
+def ask_anew() -> None:
+    """Let the questions that are open count from now: they may be from a time when nothing ran that could have answered."""
+    ClusterBeat.objects.exclude(asked_at=None).update(asked_at=Now())
+
+
 @transaction.atomic
 def _ask(queue: str) -> None:
     ClusterBeat.objects.bulk_create([ClusterBeat(queue=queue)], ignore_conflicts=True)
