@@ -97,19 +97,19 @@ def test_numbers_follow_one_another_and_a_refused_order_takes_none(world: World)
 
 REFUSED = [
     ({"items": [{"product_id": 999999, "quantity": 1}]}, 404, "product_not_found"),
-    ({"items": [{"product_id": 2**63, "quantity": 1}]}, 422, None),
-    ({"items": []}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": 0}]}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": -1}]}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": 100}]}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": 10**30}]}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": "NaN"}]}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": 1}], "tip": "NaN"}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": 1}], "tip": "-1"}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": 1}], "tip": "0.001"}, 422, None),
+    ({"items": [{"product_id": 2**63, "quantity": 1}]}, 422, "invalid"),
+    ({"items": []}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": 0}]}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": -1}]}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": 100}]}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": 10**30}]}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": "NaN"}]}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": 1}], "tip": "NaN"}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": 1}], "tip": "-1"}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": 1}], "tip": "0.001"}, 422, "invalid"),
     ({"items": [{"product_id": 500, "quantity": 1}], "tip": "9999999999"}, 422, "amount_too_large"),
-    ({"items": [{"product_id": 500, "quantity": 1, "notes": "a\x00b"}]}, 422, None),
-    ({"items": [{"product_id": 500, "quantity": 1}], "table": "x" * 41}, 422, None),
+    ({"items": [{"product_id": 500, "quantity": 1, "notes": "a\x00b"}]}, 422, "invalid"),
+    ({"items": [{"product_id": 500, "quantity": 1}], "table": "x" * 41}, 422, "invalid"),
     ({"items": [{"product_id": 502, "quantity": 1}]}, 422, "invalid_choices"),
     ({"items": [{"product_id": 502, "quantity": 1, "choices": [500, 501]}]}, 422, "invalid_choices"),
     ({"items": [{"product_id": 502, "quantity": 1, "choices": [500, 777]}]}, 422, "unknown_choice"),
@@ -118,12 +118,12 @@ REFUSED = [
     ({"items": [{"product_id": 500, "quantity": 1}], "business_id": 999999}, 404, "business_not_found"),
     ({"items": [{"product_id": 500, "quantity": 1}], "pickup_at": "2020-01-01T10:00:00-03:00"}, 422, "invalid_pickup_time"),
     ({"items": [{"product_id": 500, "quantity": 1}], "pickup_at": "2990-01-01T10:00:00-03:00"}, 422, "invalid_pickup_time"),
-    ({"items": [{"product_id": 500, "quantity": 1}], "pickup_at": "2027-01-01T10:00:00"}, 422, None),
+    ({"items": [{"product_id": 500, "quantity": 1}], "pickup_at": "2027-01-01T10:00:00"}, 422, "invalid"),
 ]
 
 
 @pytest.mark.parametrize(("body", "status", "code"), REFUSED)
-def test_what_cannot_be_ordered_is_refused_and_leaves_nothing(world: World, body: dict[str, Any], status: int, code: str | None) -> None:
+def test_what_cannot_be_ordered_is_refused_and_leaves_nothing(world: World, body: dict[str, Any], status: int, code: str) -> None:
     response = place(world.a, "customer", body)
     assert response.status_code == status
     assert response.json().get("code") == code
