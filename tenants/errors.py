@@ -93,10 +93,3 @@ class FleetBusy(AppError):
 
     code = "fleet_busy"
     status = 503
-
-
-class PublicNotMigrated(AppError):
-    """The public schema is not set up yet. Run `manage.py migrate_fleet`."""
-
-    code = "public_not_migrated"
-    status = 503

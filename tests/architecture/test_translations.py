@@ -33,7 +33,7 @@ KEYWORDS = {
 SPEAK_THROUGH_OTHERS = (WeakPassword, InvalidProduct)
 # What only an operator reads, at a terminal or as a job's outcome.
 NO_PAGES = ("config.demo", "shop.orders.imports", "tenants.provisioning", "tenants.fleet")
-ON_TERMINALS = {"UnsuitableMigration", "TemplateDiffers", "FleetBusy", "PublicNotMigrated"}  # of commands, which speak English
+ON_TERMINALS = {"UnsuitableMigration", "TemplateDiffers", "FleetBusy"}  # of commands, which speak English
 # The two that translate what they are given: an error's sentence, and a place in a file.
 SPEAK_FOR_OTHERS = {"platform/core/errors.py", "shop/menu/imports/errors.py"}
 
