@@ -54,6 +54,7 @@ def add(page: Page, product: int) -> None:
     page.click(f'.product-name[href="/p/{product}"]')
     page.click("#sheet .buy [type=submit]")
     expect(page.locator("#sheet")).not_to_be_visible()
+    page.wait_for_url(lambda url: "/p/" not in url)  # The sheet goes one step back in the history.
 
 
 def place(page: Page, name: str) -> None:
