@@ -21,6 +21,7 @@ def running_web(data_folder: Path, *, workers: int = 2, threads: int = 1, **envi
     (data_folder / "static").mkdir(exist_ok=True)
     options = {"interface": "wsgi", "host": "127.0.0.1", "port": port, "workers": workers, "blocking-threads": threads}
     options |= {"http": "1", "backlog": 2048, "backpressure": 1024, "log-level": "warning", "working-dir": str(REPOSITORY)}
+    options |= {"workers-kill-timeout": 5}  # A worker of granian's can hang while it stops; `make run` bounds it too.
     values = {"DATABASE_URL": database_url(), "COMANDA_DATA": str(data_folder), **environment}
     with (data_folder / "web.log").open("ab") as log:
         process = subprocess.Popen(

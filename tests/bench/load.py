@@ -39,7 +39,7 @@ def web(application: str, *, workers: int = 2, threads: int = 1, environment: di
     """A granian server as `make run` starts it; (its port, its process)."""
     port = free_port()
     options = {"interface": "wsgi", "host": "127.0.0.1", "port": port, "workers": workers, "blocking-threads": threads, "backlog": 2048}
-    options |= {"http": "1", "backpressure": 1024, "log-level": "warning", "working-dir": str(REPOSITORY)}
+    options |= {"http": "1", "backpressure": 1024, "log-level": "warning", "working-dir": str(REPOSITORY), "workers-kill-timeout": 5}
     command = (sys.executable, "-m", "granian", *(f"--{name}={value}" for name, value in options.items()), "--no-ws", application)
     process = subprocess.Popen(command, env={**os.environ, **environment, "PORT": str(port)}, stdin=subprocess.DEVNULL)
     try:
