@@ -21,6 +21,7 @@ def start() -> None:
         os.environ["COMANDA_DATA"] = str(folder)
         (folder / "static").mkdir()
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
+    os.environ.setdefault("VAULT_KEYS", "b25seS1mb3ItdGVzdHMtb25seS1mb3ItdGVzdHMtMTE=")
     os.environ.setdefault("PUBLIC_URL", "http://localhost:8000")
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 

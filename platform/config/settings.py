@@ -10,6 +10,7 @@ from whitenoise.compress import Compressor
 from config import env
 from config.logging import configure_logging
 from config.sentry import configure_sentry
+from core.vault import check_keys
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -26,6 +27,7 @@ SECRET_KEY = env.required("SECRET_KEY", hint="Set it to 50 or more random charac
 if not DEVELOPMENT and len(SECRET_KEY) < 50:
     raise ImproperlyConfigured("SECRET_KEY is too short to be safe. Set it to 50 or more random characters.")
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
+VAULT_KEYS = check_keys(env.words("VAULT_KEYS"))  # They encrypt the cafeterias' tokens: never keep them beside the database.
 
 PUBLIC_SCHEME, BASE_DOMAIN, PUBLIC_PORT = env.web_address(
     "PUBLIC_URL", hint="Set it to the platform's own address, for example https://comanda.example or http://localhost:8000."
@@ -48,6 +50,7 @@ SHARED_APPS = [
     "ninja",
     "core",
     "accounts",
+    "payments",
     "billing",
     "ops",
     "config",

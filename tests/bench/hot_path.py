@@ -70,6 +70,7 @@ def _environment(url: str, folder: Path) -> dict[str, str]:
         "DATABASE_URL": url,
         "COMANDA_DATA": str(folder),
         "SECRET_KEY": "bench-" + "x" * 50,
+        "VAULT_KEYS": "b25seS1mb3ItYmVuY2hzb25seS1mb3ItYmVuY2hzMTE=",
         "PUBLIC_URL": "http://localhost:8000",
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "LOG_LEVEL": "WARNING",

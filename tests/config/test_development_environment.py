@@ -14,8 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.dev.environment import REPOSITORY, development_environment, kept_secret
 from config.dev.postgres import running_server
+from core.vault import HINT, is_key, new_key
 
-OURS = ("COMANDA_ENV", "COMANDA_DATA", "DATABASE_URL", "SECRET_KEY", "PUBLIC_URL", "PORT", "DJANGO_SETTINGS_MODULE")
+OURS = ("COMANDA_ENV", "COMANDA_DATA", "DATABASE_URL", "SECRET_KEY", "VAULT_KEYS", "PUBLIC_URL", "PORT", "DJANGO_SETTINGS_MODULE")
 NO_SECRET = "SECRET_KEY is not set. Set it to 50 or more random characters, the same on every machine."
 HOLD = """
 import time
@@ -57,8 +58,19 @@ def test_the_secret_is_kept_for_its_owner_alone(data_folder: Path) -> None:
         first = os.environ["SECRET_KEY"]
     with development_environment(["help"]):
         assert os.environ["SECRET_KEY"] == first
-    assert (data_folder / "secret_key").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in data_folder.iterdir()] == ["secret_key"]
+    names = sorted(path.name for path in data_folder.iterdir())
+    assert names == ["secret_key", "vault_key"]
+    assert {(data_folder / name).stat().st_mode & 0o777 for name in names} == {0o600}
+
+
+def test_the_vaults_key_is_kept_and_may_be_several(data_folder: Path) -> None:
+    with development_environment(["help"]):
+        first = os.environ["VAULT_KEYS"]
+    assert is_key(first)
+    newer = new_key()
+    (data_folder / "vault_key").write_text(f"{newer}\n{first}\n")
+    with development_environment(["help"]):
+        assert os.environ["VAULT_KEYS"] == f"{newer},{first}"
 
 
 def test_many_who_make_the_secret_at_once_agree(tmp_path: Path) -> None:
@@ -69,7 +81,7 @@ def test_many_who_make_the_secret_at_once_agree(tmp_path: Path) -> None:
 
 
 def test_what_the_environment_says_stays(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"DATABASE_URL": "postgresql://app@db/comanda", "SECRET_KEY": "mine", "PUBLIC_URL": "http://cafe.test:81"}
+    given = {"DATABASE_URL": "postgresql://app@db/comanda", "SECRET_KEY": "mine", "VAULT_KEYS": "ours", "PUBLIC_URL": "http://cafe.test:81"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with development_environment(["migrate"]):
@@ -127,6 +139,7 @@ def test_commands_that_read_no_database_start_none(data_folder: Path, arguments:
             {"DATABASE_URL": "mysql://db/comanda"},
             "DATABASE_URL is not the address of a PostgreSQL database. Write it as postgresql://user:password@host:5432/name.",
         ),
+        ({"VAULT_KEYS": "short"}, f"Key 1 in VAULT_KEYS is not a Fernet key. {HINT}"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is 'LOUD'. Set it to one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
     ],
 )

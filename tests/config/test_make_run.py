@@ -18,7 +18,7 @@ import pytest
 from config.dev.postgres import running_server
 
 SAID = {"COMANDA_DEMO": "0", "COMANDA_ENV": "development", "WEB_WORKERS": "1"}
-UNSAID = ("DATABASE_URL", "DATABASE_DIRECT_URL", "SECRET_KEY", "PUBLIC_URL")
+UNSAID = ("DATABASE_URL", "DATABASE_DIRECT_URL", "SECRET_KEY", "VAULT_KEYS", "PUBLIC_URL")
 
 
 @pytest.fixture

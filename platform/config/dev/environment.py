@@ -1,11 +1,12 @@
 """What a copy of Comanda in development sets up by itself when the environment does not say it: see README, "Settings"."""
 
+import base64
 import os
 import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -82,6 +83,8 @@ def development_defaults(data_folder: Path) -> dict[str, str]:
     defaults = {"COMANDA_DATA": str(data_folder)}
     if not env.text("SECRET_KEY"):
         defaults["SECRET_KEY"] = kept_secret(data_folder / "secret_key")
+    if not env.text("VAULT_KEYS"):
+        defaults["VAULT_KEYS"] = kept_vault_key(data_folder / "vault_key")
     if not env.text("PUBLIC_URL"):
         defaults["PUBLIC_URL"] = f"http://localhost:{port_from_environment()}"
     return defaults
@@ -94,15 +97,29 @@ def port_from_environment() -> int:
     return port
 
 
-def kept_secret(path: Path) -> str:
+def new_secret_key() -> str:
+    return secrets.token_urlsafe(48)
+
+
+def new_vault_key() -> str:
+    """What Fernet.generate_key() makes, without loading cryptography for each command."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def kept_vault_key(path: Path) -> str:
+    """As kept_secret. Several, after a rotation, may be a line each."""
+    return ",".join(kept_secret(path, setting="VAULT_KEYS", make=new_vault_key).split())
+
+
+def kept_secret(path: Path, *, setting: str = "SECRET_KEY", make: Callable[[], str] = new_secret_key) -> str:
     """The secret in the file, made at first use; only its owner can read it, and two makers at once agree on one."""
     try:
         if not path.exists():
-            keep_secret(path, secrets.token_urlsafe(48))
+            keep_secret(path, make())
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
-            f"{path} cannot be used ({error.strerror}). Set SECRET_KEY, or COMANDA_DATA to a folder of yours."
+            f"{path} cannot be used ({error.strerror}). Set {setting}, or COMANDA_DATA to a folder of yours."
         ) from error
 
 

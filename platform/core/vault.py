@@ -1,0 +1,107 @@
+"""Encryption at rest for what the platform keeps of others, such as a cafeteria's tokens. The keys are settings, never rows.
+
+A copy of the database without VAULT_KEYS gives nobody a secret away.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn, Self
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+HINT = (
+    "Make one with: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'. "
+    "Several go with commas between them, the newest first."
+)
+SHOWN = "[secret]"
+
+
+class VaultLocked(RuntimeError):
+    """None of VAULT_KEYS opens a sealed text. Put the key that sealed it back at the end of VAULT_KEYS."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class Secret:
+    """A text that shows itself nowhere by accident: not in logs, JSON, pages or pickles. `reveal()` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return SHOWN
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise TypeError("A secret cannot be pickled. Seal it, and send the sealed text.")
+
+
+def check_keys(keys: Sequence[str]) -> list[str]:
+    """The keys, each a valid one; ImproperlyConfigured, which names none of them, when one is not or there is none."""
+    if not keys:
+        raise ImproperlyConfigured(f"VAULT_KEYS is not set. {HINT}")
+    for number, key in enumerate(keys, start=1):
+        if not is_key(key):
+            raise ImproperlyConfigured(f"Key {number} in VAULT_KEYS is not a Fernet key. {HINT}")
+    return list(keys)
+
+
+def is_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True
+
+
+def new_key() -> str:
+    return Fernet.generate_key().decode()
+
+
+def seal(text: str) -> str:
+    """The text, encrypted with the newest key. Twice the same text gives two different tokens."""
+    return _vault().encrypt(text.encode()).decode()
+
+
+def unseal(token: str) -> str:
+    """The text again. Raises VaultLocked when no key opens it, or when it was changed."""
+    try:
+        return _vault().decrypt(token).decode()
+    except (InvalidToken, ValueError):  # ValueError: not even ASCII
+        raise VaultLocked from None
+
+
+def reseal(token: str) -> str:
+    """The same text under the newest key, so that an old key can go. Raises VaultLocked."""
+    try:
+        return _vault().rotate(token).decode()
+    except (InvalidToken, ValueError):  # ValueError: not even ASCII
+        raise VaultLocked from None
+
+
+def _vault() -> MultiFernet:
+    # Not kept: a key that was taken out of the settings opens nothing any more, and making it takes microseconds.
+    return MultiFernet([Fernet(key) for key in settings.VAULT_KEYS])
