@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CATALOGUES := $(wildcard platform/*/locale/*/LC_MESSAGES/django.po */locale/*/LC_MESSAGES/django.po)
-SOURCES := manage.py platform tenants shop billing ops tests
+SOURCES := manage.py platform tenants shop billing ops deploy tests
 TEMPLATES := $(wildcard platform/*/templates */templates)
 
 .DEFAULT_GOAL := help

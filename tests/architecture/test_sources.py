@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("platform", "tenants", "shop", "billing", "ops")
+PARTS = ("platform", "tenants", "shop", "billing", "ops", "deploy")
 BANNED = {"utils", "util", "helpers", "helper", "services", "service", "common", "managers", "misc", "lib"}
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
 
