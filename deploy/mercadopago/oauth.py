@@ -19,8 +19,7 @@ USED_UP = "Error validating grant. Your authorization code or refresh token may 
 
 def authenticate(emulator: Emulator, request: Request) -> None:
     """Notes on the request whose token it bears, also when that is of no use any more."""
-    bearer = request.bearer or request.query.get("access_token", "")
-    token = emulator.store.find("token", bearer) if bearer else None
+    token = emulator.store.find("token", request.bearer) if request.bearer else None
     if token:
         request.token, request.seller = token, emulator.seller(token.owner or 0)
 

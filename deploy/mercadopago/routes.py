@@ -163,6 +163,4 @@ def _note(emulator: Emulator, request: Request, response: Response, faults: list
     }
     entry |= {"authorization": request.bearer[-6:], "user_id": request.seller and int(request.seller.id), "status": status}
     entry |= {"idempotency_key": request.headers.get("x-idempotency-key"), "faults": [fault["kind"] for fault in faults]}
-    if request.seller and request.query.get("access_token"):
-        entry["query"] = {name: value for name, value in request.query.items() if name != "access_token"}
     emulator.store.write_log(entry)

@@ -108,21 +108,18 @@ class Sender:
             return None
 
     def _take(self) -> Document | None:
-        while self._forced:
-            delivery = self._store.find("delivery", self._forced.popleft())
-            if delivery and delivery.id not in self._sending:
-                return self._taken(delivery)
-        while not self._is_manual and self._is_due():
-            due, identifier = heapq.heappop(self._queue)
+        """The next delivery to send, from now on marked as being sent. What is gone or has been put off meanwhile is passed over."""
+        passed = False
+        while self._forced or (self._is_due() and not self._is_manual):
+            due, identifier = (None, self._forced.popleft()) if self._forced else heapq.heappop(self._queue)
             delivery = self._store.find("delivery", identifier)
-            if delivery and delivery.due == due and identifier not in self._sending:
-                return self._taken(delivery)
-        self._changed.notify_all()  # Whoever waits for the queue to be empty looks again.
+            if delivery and identifier not in self._sending and due in {None, delivery.due}:
+                self._sending.add(identifier)
+                return delivery
+            passed = True
+        if passed:
+            self._changed.notify_all()  # Who waits for the queue to be empty looks again.
         return None
-
-    def _taken(self, delivery: Document) -> Document:
-        self._sending.add(delivery.id)
-        return delivery
 
     def _pause(self) -> float | None:
         """Seconds until something is due."""

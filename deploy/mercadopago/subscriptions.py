@@ -104,23 +104,26 @@ def charge(emulator: Emulator, preapproval: Document, *, outcome: str) -> Docume
 
 def next_due(emulator: Emulator) -> int | None:
     """When the emulator has to charge by itself again."""
-    retries = [invoice.due for invoice in emulator.store.select("invoice", {"status": "recycling"})]
-    instalments = []
-    if emulator.settings["billing"] == "auto":
-        instalments = [preapproval.due for preapproval in emulator.store.select("preapproval", {"status": "authorized"})]
-    return min((due for due in [*retries, *instalments] if due is not None), default=None)
+    instalments = emulator.store.select("preapproval", {"status": "authorized"}) if emulator.settings["billing"] == "auto" else []
+    retries = [invoice for invoice, _ in _declined(emulator)]
+    return min((document.due for document in [*retries, *instalments] if document.due is not None), default=None)
 
 
 def charge_due(emulator: Emulator) -> None:
     """All that is due: first what had been declined. Within a transaction."""
     now = emulator.clock.now()
-    for invoice in emulator.store.select("invoice", {"status": "recycling", "due <=": now}):
-        preapproval = emulator.store.find("preapproval", invoice.parent or "")
-        assert preapproval is not None
+    for invoice, preapproval in _declined(emulator, until=now):
         _attempt(emulator, preapproval, invoice, preapproval.body["_card"])
     if emulator.settings["billing"] == "auto":
         for preapproval in emulator.store.select("preapproval", {"status": "authorized", "due <=": now}):
             _attempt(emulator, preapproval, _new_invoice(emulator, preapproval), preapproval.body["_card"])
+
+
+def _declined(emulator: Emulator, *, until: int | None = None) -> list[tuple[Document, Document]]:
+    """Invoices to be tried again, with their preapprovals; none of one that is paused."""
+    invoices = emulator.store.select("invoice", {"status": "recycling"} | ({} if until is None else {"due <=": until}))
+    pairs = [(invoice, emulator.store.find("preapproval", invoice.parent or "")) for invoice in invoices]
+    return [(invoice, preapproval) for invoice, preapproval in pairs if preapproval and preapproval.status == "authorized"]
 
 
 def _attempt(emulator: Emulator, preapproval: Document, invoice: Document, outcome: str) -> None:
