@@ -1,7 +1,6 @@
 """Logs: structlog and the standard library through one chain; each line knows its request and its cafeteria, none knows a secret."""
 
 import logging.config
-import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -11,17 +10,10 @@ import structlog
 from django.core.exceptions import ImproperlyConfigured
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from core.redaction import REDACTED, SECRET_NAME, redact_text
 from core.request_context import merge_request_facts
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-REDACTED = "[redacted]"
-SECRET_NAME = re.compile(r"authorization|token|passw|secret|cookie|api[_-]?key|csrf|signature|credential", re.IGNORECASE)
-SECRET_TEXTS = (
-    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {REDACTED}"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), REDACTED),  # a JWT
-    (re.compile(r"(?i)\b((?:\w*token|password|secret)\s*[=:]\s*)[^\s,;&'\"}]+"), rf"\1{REDACTED}"),
-    (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), rf"\1{REDACTED}@"),  # the password in an address
-)
 
 
 class StandardError(logging.StreamHandler[TextIO]):
@@ -113,11 +105,11 @@ def shown(name: str, value: object) -> object:
 def without_secrets(value: object) -> object:
     """The value with the secrets in it taken out, at any depth."""
     if isinstance(value, str):
-        for pattern, replacement in SECRET_TEXTS:
-            value = pattern.sub(replacement, value)
-        return value
+        return redact_text(value)
+    if isinstance(value, BaseException | bytes):  # The renderer would make a text of them, after this.
+        return redact_text(str(value) if isinstance(value, BaseException) else value.decode(errors="replace"))
     if isinstance(value, Mapping):
         return {key: shown(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [without_secrets(inner) for inner in value]
     return value

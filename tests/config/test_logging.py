@@ -66,6 +66,12 @@ def test_outside_a_request_both_are_null(lines: Lines) -> None:
         {"note": "refresh_token=abcdefgh12345&x=1"},
         {"note": "postgresql://app:abcdefgh12345@db/comanda"},
         {"note": "eyJhbGciOi.eyJzdWIi.abcdefgh12345"},
+        {"code_verifier": "abcdefgh12345"},
+        {"client_secret": "abcdefgh12345"},
+        {"X-Signature": "ts=1766455693,v1=abcdefgh12345"},
+        {"error": ValueError("client_secret=abcdefgh12345")},
+        {"body": b'{"access_token": "abcdefgh12345"}'},
+        {"notes": {"TG-abcdefgh12345-123"}},
     ],
 )
 def test_no_secret_is_written(lines: Lines, fields: dict[str, object]) -> None:

@@ -1,7 +1,6 @@
 """How an attempt ended, and what becomes of its job."""
 
 import random
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,9 +11,9 @@ from django.utils import timezone
 from core.jobs.actions import requeue
 from core.jobs.functions import Json
 from core.jobs.models import Job, JobState
+from core.redaction import redact_text
 
 LONGEST_DELAY = timedelta(hours=1)
-SECRETS = re.compile(r"(://)[^/@\s]+(?=@)|(\bbearer\s+)\S+|((?:token|key|secret|password|signature)\W{1,4})[^&\s'\",;]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +54,9 @@ def backoff(attempts: int) -> timedelta:
 
 
 def describe_error(error: BaseException) -> str:
-    """Type and first line, for people who run the platform; the traceback is in the log. Further lines may hold people's data."""
+    """Type and first line without secrets, for people who run the platform; the traceback is in the log.
+
+    Further lines may hold people's data.
+    """
     first_line = str(error).strip().partition("\n")[0].replace("\x00", "")
-    return SECRETS.sub(lambda found: f"{found[1] or found[2] or found[3]}…", f"{type(error).__name__}: {first_line}")[:500]
+    return redact_text(f"{type(error).__name__}: {first_line}")[:500]

@@ -16,6 +16,7 @@ from core.jobs import enqueue
 from core.jobs.actions import cancel_job, retry_job
 from core.jobs.errors import JobHasEnded, JobNotFound, JobNotRetryable
 from core.jobs.models import Job, JobState, new_job_id
+from core.jobs.outcomes import describe_error
 from core.jobs.runner import claim_job, run_job
 from tests.processes import wait_for
 
@@ -147,7 +148,20 @@ def test_postponed_does_not_count() -> None:
 
 def test_errors_keep_no_secrets() -> None:
     job = run(enqueue(f"{SAMPLE}.leak_secrets"))
-    assert job.error == "RuntimeError: https://…@bank.test/?access_token=…&x=1 Bearer …"
+    assert job.error == "RuntimeError: https://[redacted]@bank.test/?access_token=[redacted]&x=1 Bearer [redacted]"
+
+
+def test_an_error_of_mercado_pago_keeps_no_tokens() -> None:
+    first = "refused: {'refresh_token': 'TG-5a6b7c8d9e0f1a2b-241983636'} for APP_USR-1234-010203-abcdef-9"
+    assert (
+        describe_error(RuntimeError(f"{first}\nwith the body")) == "RuntimeError: refused: {'refresh_token': '[redacted]'} for [redacted]"
+    )
+
+
+def test_a_long_error_is_cut_after_its_secrets_are_gone() -> None:
+    error = describe_error(RuntimeError(f"{'x' * 470} TG-5a6b7c8d9e0f1a2b-241983636"))
+    assert len(error) <= 500
+    assert "TG-5a" not in error
 
 
 @pytest.mark.parametrize(
