@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deploy.mercadopago.sites import SITES
+
 REQUIRED = {
     "MERCADOPAGO_EMULATOR_KEY": "key",
     "MERCADOPAGO_CLIENT_ID": "client_id",
@@ -34,10 +36,14 @@ def read_configuration(environment: Mapping[str, str], *, public_url: str) -> Co
     if missing:
         message = f"The Mercado Pago emulator needs {', '.join(missing)} in its environment; any text will do, the product needs the same."
         raise Misconfigured(message)
+    site = environment.get("MERCADOPAGO_SITE") or "MLA"
+    if site not in SITES:
+        message = f"MERCADOPAGO_SITE is {site}, and has to be one of {', '.join(SITES)}."
+        raise Misconfigured(message)
     values = {field: environment[name] for name, field in REQUIRED.items()}
     return Configuration(
         **values,
         public_url=public_url.rstrip("/"),
         app_webhook_url=environment.get("MERCADOPAGO_APP_WEBHOOK_URL", ""),
-        site=environment.get("MERCADOPAGO_SITE", "MLA"),
+        site=site,
     )

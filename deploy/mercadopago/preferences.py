@@ -91,6 +91,7 @@ def _known(given: dict[str, Any]) -> dict[str, Any]:
 def _check(given: dict[str, Any], request: Request) -> None:
     """Raises ApiError (400) as Mercado Pago does."""
     site = site_of(request.owner)
+    _check_shapes(given)
     _check_items(given.get("items"), site)
     reference = given.get("external_reference")
     if reference is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(reference)):
@@ -112,6 +113,15 @@ def _check(given: dict[str, Any], request: Request) -> None:
             raise bad_request("marketplace_fee must be positive and below the total", error="invalid_marketplace_fee")
 
 
+def _check_shapes(given: dict[str, Any]) -> None:
+    for name in ("back_urls", "payer", "metadata", "payment_methods"):
+        if not isinstance(given.get(name) or {}, dict):
+            raise bad_request(f"{name} must be an object", error=f"invalid_{name}")
+    excluded = (given.get("payment_methods") or {}).get("excluded_payment_types") or []
+    if not isinstance(excluded, list) or not all(isinstance(kind, dict) for kind in excluded):
+        raise bad_request("excluded_payment_types must be a list of objects", error="invalid_payment_methods")
+
+
 def _check_items(items: Any, site: Site) -> None:
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         raise bad_request("items needed", error="invalid_items")
@@ -130,7 +140,7 @@ def _check_items(items: Any, site: Site) -> None:
 def _check_urls(given: dict[str, Any]) -> None:
     urls = given.get("back_urls") or {}
     for name, url in {**urls, "notification_url": given.get("notification_url")}.items():
-        if url and urlsplit(url).scheme not in {"http", "https"}:
+        if url and (not isinstance(url, str) or urlsplit(url).scheme not in {"http", "https"}):
             raise bad_request(f"{name} must be an address on the web", error=f"invalid_{name}")
     auto_return = given.get("auto_return")
     if not auto_return:

@@ -134,13 +134,14 @@ def _attempt(emulator: Emulator, preapproval: Document, invoice: Document, outco
     payment = new_payment(emulator, seller, outcome=outcome, amount=amount, source=source)
     emulator.store.save(payment)
     invoice.body["payment"] = {name: payment.body[name] for name in ("id", "status", "status_detail")}
+    if invoice.status == "recycling":
+        invoice.body["retry_attempt"] += 1
     if outcome == "approved":
         _settle(invoice, "processed")
         _count(preapproval, amount, now)
     elif invoice.body["retry_attempt"] < MOST_RETRIES:
-        invoice.body["retry_attempt"] += 0 if invoice.status == "scheduled" else 1
         _settle(invoice, "recycling")
-    if outcome != "approved" and invoice.body["retry_attempt"] >= MOST_RETRIES:
+    else:
         _settle(invoice, "processed")  # with a rejected payment: processed is not paid
         preapproval.body["_rejected"] += 1
     if invoice.status == "recycling":
