@@ -166,6 +166,9 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # --- Cafeterias: what tenants, which stands below shop, calls by name --------------------------------------------------------
 CAFETERIA_OPENED = ["shop.people.actions.admit_owner"]  # In the new cafeteria's scope, with email, full_name, platform_user_id.
 CAFETERIA_HAS_ORDERS = "shop.orders.queries.has_orders"
+PAYMENT_ORDERS = "shop.orders.payments.actions"  # How payments finds the orders above it: payments.ledger.data.OrderBook.
+PLATFORM_FEE_PERCENT = env.amount("PLATFORM_FEE_PERCENT", "0")  # Of each online payment, kept by the platform.
+PAYMENT_MINUTES = env.integer("PAYMENT_MINUTES", 30, least=5)  # How long a checkout at Mercado Pago may be paid.
 CLOSED_KEEP_DAYS = env.integer("CLOSED_KEEP_DAYS", 30)  # How long a closed cafeteria's schema is kept.
 
 # --- Jobs: figures from the facts on django-q2 -----------------------------------------------------------------------------
@@ -208,6 +211,8 @@ JOB_KEEP_DAYS = env.integer("JOB_KEEP_DAYS", 30, least=1)
 JOB_BEAT_SECONDS = env.integer("JOB_BEAT_SECONDS", 15, least=1)  # How often a cluster is asked for a sign of life.
 JOB_STALL_SECONDS = env.integer("JOB_STALL_SECONDS", 120, least=1)  # A question unanswered for so long: the cluster has stalled.
 JOB_LATE_SECONDS = {"short": 300, "long": 2 * 3600}  # A due job that waits longer is worth an alarm.
+# {"a.b.jobs.name": {"every": seconds, a multiple of 60, "queue": "short"}}; with "every": 86400 also "at": "HH:MM", in UTC.
+PERIODIC_JOBS: dict[str, dict[str, int | str]] = {}
 
 # --- Watching -------------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # Without one, /metrics answers this machine only.

@@ -3,9 +3,16 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from datetime import timedelta
 
+import pytest
+from django.conf import settings
 from django.utils.module_loading import import_string
 
+from core.jobs.errors import InvalidJob
+from core.jobs.functions import check_arguments, resolve_job
+from core.jobs.models import Queue
+from core.jobs.periodic import PeriodicJob, periodic_jobs
 from tests.architecture.test_sources import sources
 
 
@@ -26,3 +33,21 @@ def test_every_job_string_resolves_to_a_function_that_takes_a_run() -> None:
     for path, dotted in strings:
         function = import_string(dotted)
         assert next(iter(inspect.signature(function).parameters)) == "run", (path, dotted)
+
+
+def test_every_periodic_job_is_one_that_needs_no_arguments() -> None:
+    jobs = periodic_jobs()
+    assert [job.kind for job in jobs] == list(settings.PERIODIC_JOBS)
+    for job in jobs:
+        check_runs_without_arguments(job)
+
+
+@pytest.mark.parametrize("name", ["gone", "note"])
+def test_a_periodic_job_that_is_not_there_or_needs_arguments_is_found(name: str) -> None:
+    job = PeriodicJob(kind=f"tests.core.jobs.sample.jobs.{name}", every=timedelta(hours=1), at=timedelta(0), queue=Queue.SHORT)
+    with pytest.raises(InvalidJob):
+        check_runs_without_arguments(job)
+
+
+def check_runs_without_arguments(job: PeriodicJob) -> None:
+    check_arguments(resolve_job(job.kind), {})

@@ -13,6 +13,7 @@ from core.jobs import beats, wake_up
 from core.jobs.actions import requeue
 from core.jobs.models import ENDED, Job, JobState
 from core.jobs.outcomes import Outcome, settle
+from core.jobs.periodic import enqueue_periodic_jobs
 
 log = structlog.get_logger()
 
@@ -25,7 +26,7 @@ WORKER_DIED = "The worker died or stalled."
 
 def tick() -> None:
     """Safe to run twice at once. A part that fails is logged and holds up no other."""
-    for part in (reap_expired_leases, wake_due_jobs, beats.ask_for_beats, prune_jobs, prune_tasks):
+    for part in (reap_expired_leases, wake_due_jobs, beats.ask_for_beats, enqueue_periodic_jobs, prune_jobs, prune_tasks):
         try:
             part()
         except DatabaseError:
