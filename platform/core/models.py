@@ -1,7 +1,8 @@
 """The models of core, all in public. Django looks for them here."""
 
+from core.alerts.models import Alert
 from core.audit.models import AuditEntry
 from core.identity.models import Throttle
 from core.jobs.models import ClusterBeat, Job
 
-__all__ = ["AuditEntry", "ClusterBeat", "Job", "Throttle"]
+__all__ = ["Alert", "AuditEntry", "ClusterBeat", "Job", "Throttle"]

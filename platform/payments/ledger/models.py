@@ -120,9 +120,7 @@ class Charge(models.Model):
         constraints = [models.UniqueConstraint(fields=["collector_id", "mp_id", "cafeteria_uuid"], name="payments_charge_once")]
         indexes = [
             models.Index(fields=["cafeteria_uuid", "-last_updated"], name="payments_charge_newest"),
-            models.Index(
-                fields=["cafeteria_uuid"], condition=~models.Q(review="") & models.Q(verdict=""), name="payments_charge_review"
-            ),
+            models.Index(fields=["cafeteria_uuid"], condition=~models.Q(review="") & models.Q(verdict=""), name="payments_charge_review"),
         ]
 
     def __str__(self) -> str:
