@@ -10,6 +10,8 @@ from deploy.mercadopago.configuration import Misconfigured, read_configuration
 from deploy.mercadopago.emulator import Emulator
 from deploy.mercadopago.server import Server
 
+TAKEN = 3  # the exit code when something else has the port
+
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.mercadopago", description="A stand-in for Mercado Pago.")
@@ -25,7 +27,11 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{problem}\n")
         return 2
     emulator = Emulator(options.data, configuration)
-    server = Server((options.host, options.port), emulator, verbose=options.verbose)
+    try:
+        server = Server((options.host, options.port), emulator, verbose=options.verbose)
+    except OSError as problem:
+        sys.stderr.write(f"The Mercado Pago emulator cannot listen on {options.host}:{options.port}: {problem.strerror}.\n")
+        return TAKEN
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: server.stop())
     server.run()

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import requests
 from mercadopago.http import HttpClient
 
+TAKEN = 3  # its exit code when something else has the port
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {
     "MERCADOPAGO_EMULATOR_KEY": "only-for-tests",
@@ -105,15 +106,12 @@ class Emulator:
 @contextmanager
 def running_emulator(folder: Path, *, options: tuple[str, ...] = (), **env: str) -> Iterator[Emulator]:
     """With its data in mercadopago.sqlite and its output in mercadopago.log of the folder; stopped at the end."""
-    port, environment, log = _free_port(), {**ENVIRONMENT, **env}, folder / "mercadopago.log"
-    command = [sys.executable, "-m", "deploy.mercadopago", "--port", str(port), "--data", str(folder / "mercadopago.sqlite"), *options]
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
+    environment, log = {**ENVIRONMENT, **env}, folder / "mercadopago.log"
+    emulator = _start(folder, environment, log, options)
+    while not _answers(emulator):  # Between the look for a free port and its use, another process may have taken it.
+        emulator = _start(folder, environment, log, options)
+    process = emulator.process
     try:
-        emulator = Emulator(f"http://127.0.0.1:{port}", environment, process, log)
-        _wait(emulator)
         yield emulator
     finally:
         process.terminate()  # in order, so that coverage is written
@@ -123,12 +121,27 @@ def running_emulator(folder: Path, *, options: tuple[str, ...] = (), **env: str)
         process.wait(15)
 
 
-def _wait(emulator: Emulator, seconds: float = 30) -> None:
+def _start(folder: Path, environment: dict[str, str], log: Path, options: tuple[str, ...]) -> Emulator:
+    port = _free_port()
+    command = [sys.executable, "-m", "deploy.mercadopago", "--port", str(port), "--data", str(folder / "mercadopago.sqlite"), *options]
+    log.write_bytes(b"")
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+    return Emulator(f"http://127.0.0.1:{port}", environment, process, log)
+
+
+def _answers(emulator: Emulator, seconds: float = 30) -> bool:
+    """Once it does; False when its port was taken."""
     deadline = time.monotonic() + seconds
     while True:
         with suppress(requests.ConnectionError):
-            requests.get(emulator.url, timeout=5)
-            return
+            is_ours = requests.get(emulator.url, timeout=5).headers.get("Server", "").startswith("MercadoPagoEmulator")
+            if is_ours and emulator.process.poll() is None:
+                return True
+        if emulator.process.poll() == TAKEN:
+            return False
         assert emulator.process.poll() is None, emulator.log.read_text()
         assert time.monotonic() < deadline, f"The emulator did not answer within {seconds} seconds: {emulator.log.read_text()}"
         time.sleep(0.05)

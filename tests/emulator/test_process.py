@@ -19,8 +19,8 @@ from tests.emulator.test_subscriptions import Platform
 from tests.processes import wait_for
 
 
-def start(environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deploy.mercadopago", "--port", "0", "--data", str(folder / "x.sqlite")]
+def start(environment: dict[str, str], folder: Path, *, port: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploy.mercadopago", "--port", str(port), "--data", str(folder / "x.sqlite")]
     values = {name: value for name, value in os.environ.items() if not name.startswith("MERCADOPAGO_")} | environment
     return subprocess.run(command, cwd=REPOSITORY, env=values, capture_output=True, text=True, timeout=60, check=False)
 
@@ -36,6 +36,16 @@ def test_without_a_key_it_does_not_start_and_says_why(tmp_path: Path, missing: s
 def test_an_unknown_country_does_not_start(tmp_path: Path) -> None:
     result = start({**ENVIRONMENT, "MERCADOPAGO_SITE": "MLX"}, tmp_path)
     assert (result.returncode, "MERCADOPAGO_SITE" in result.stderr) == (2, True)
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = start(dict(ENVIRONMENT), tmp_path, port=port)
+    assert (result.returncode, result.stderr) == (
+        3,
+        f"The Mercado Pago emulator cannot listen on 127.0.0.1:{port}: Address already in use.\n",
+    )
 
 
 def kept(emulator: Emulator, merchant: Merchant, payment: dict[str, Any]) -> None:
