@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from core.alerts.metrics import AlertCollector
 from core.jobs.metrics import JobCollector
 
 log = structlog.get_logger("comanda.health")
@@ -49,9 +50,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
         measured = generate_latest(registry)
     else:
         measured = generate_latest(REGISTRY)
-    jobs = CollectorRegistry()
-    jobs.register(JobCollector())
-    return HttpResponse(measured + generate_latest(jobs), content_type=CONTENT_TYPE_LATEST)
+    tables = CollectorRegistry()  # read from the database, the same in every process
+    tables.register(JobCollector())
+    tables.register(AlertCollector())
+    return HttpResponse(measured + generate_latest(tables), content_type=CONTENT_TYPE_LATEST)
 
 
 def database_reachable() -> bool:
