@@ -171,6 +171,23 @@ PLATFORM_FEE_PERCENT = env.amount("PLATFORM_FEE_PERCENT", "0")  # Of each online
 PAYMENT_MINUTES = env.integer("PAYMENT_MINUTES", 30, least=5)  # How long a checkout at Mercado Pago may be paid.
 CLOSED_KEEP_DAYS = env.integer("CLOSED_KEEP_DAYS", 30)  # How long a closed cafeteria's schema is kept.
 
+# --- Mercado Pago -----------------------------------------------------------------------------------------------------------
+MERCADOPAGO_URL = env.text("MERCADOPAGO_URL", "https://api.mercadopago.com").rstrip("/")
+MERCADOPAGO_AUTH_URL = env.text("MERCADOPAGO_AUTH_URL", "https://auth.mercadopago.com").rstrip("/")
+if not DEVELOPMENT and (MERCADOPAGO_URL, MERCADOPAGO_AUTH_URL) != ("https://api.mercadopago.com", "https://auth.mercadopago.com"):
+    raise ImproperlyConfigured(
+        "MERCADOPAGO_URL and MERCADOPAGO_AUTH_URL are for development. Unset them: production talks to Mercado Pago."
+    )
+MERCADOPAGO_CLIENT_ID = env.text("MERCADOPAGO_CLIENT_ID")  # The platform's application; without one no account can be connected.
+MERCADOPAGO_CLIENT_SECRET = env.text("MERCADOPAGO_CLIENT_SECRET")
+MERCADOPAGO_WEBHOOK_SECRET = env.text("MERCADOPAGO_WEBHOOK_SECRET")
+MERCADOPAGO_ACCESS_TOKEN = env.text("MERCADOPAGO_ACCESS_TOKEN")  # The platform's own account.
+if PLATFORM_FEE_PERCENT >= 100:
+    raise ImproperlyConfigured("PLATFORM_FEE_PERCENT is 100 or more. Set it to a number such as 2.5.")
+# Where a form may be sent on to, beside this platform: Mercado Pago's pages for sellers and for buyers, of each country.
+MERCADOPAGO_COUNTRIES = ["com", "com.ar", "com.br", "cl", "com.co", "com.mx", "com.pe", "com.uy"]
+FORM_TARGETS = [MERCADOPAGO_AUTH_URL, *(f"https://www.mercadopago.{country}" for country in MERCADOPAGO_COUNTRIES)]
+
 # --- Jobs: figures from the facts on django-q2 -----------------------------------------------------------------------------
 Q_CLUSTER = {
     "name": "short",

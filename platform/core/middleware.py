@@ -85,9 +85,9 @@ def _add_headers(request: HttpRequest, response: HttpResponseBase, request_id: s
 
 
 def _form_targets() -> str:
-    """Entering a cafeteria from the platform posts to the platform and is sent on to the cafeteria's host."""
+    """Entering a cafeteria posts to the platform and is sent on to the cafeteria's host; paying is sent on to Mercado Pago."""
     port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
-    return f" {settings.PUBLIC_SCHEME}://*.{settings.BASE_DOMAIN}{port}"
+    return " ".join(["", f"{settings.PUBLIC_SCHEME}://*.{settings.BASE_DOMAIN}{port}", *settings.FORM_TARGETS])
 
 
 def _measure(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
