@@ -1,6 +1,8 @@
 """Settings from the environment, each read once and with a sentence that says how to mend a bad one."""
 
 import os
+import re
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -40,6 +42,14 @@ def integer(name: str, default: int, *, least: int = 0) -> int:
     if not value.isdecimal() or int(value) < least:
         raise ImproperlyConfigured(f"{name} is {value!r}. Set it to a whole number of {least} or more.")
     return int(value)
+
+
+def amount(name: str, default: str) -> Decimal:
+    """A decimal number of zero or more, e.g. 2.5."""
+    value = text(name) or default
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,4})?", value):
+        raise ImproperlyConfigured(f"{name} is {value!r}. Set it to a number such as 2.5, without a sign.")
+    return Decimal(value)
 
 
 def words(name: str) -> list[str]:
