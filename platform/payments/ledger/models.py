@@ -1,10 +1,12 @@
 """What is owed, what Mercado Pago says, what was given back, and the ledger of what moved."""
 
+from typing import Any
+
 from django.db import models
 
 from core.jobs.models import new_job_id as new_id
 
-MONEY = {"max_digits": 12, "decimal_places": 2}
+MONEY: dict[str, Any] = {"max_digits": 12, "decimal_places": 2}
 
 
 class Method(models.TextChoices):
