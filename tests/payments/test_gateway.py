@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What would have been waited between the attempts."""
     waited: list[float] = []
     monkeypatch.setattr(transport.time, "sleep", waited.append)
@@ -264,14 +264,14 @@ def test_what_does_not_pass_is_unavailable_never_an_empty_answer(emulator: Emula
     assert len(emulator.entries("request", path="/v1/payments/search")) == 2
 
 
-def test_a_wanted_pause_is_kept_up_to_two_seconds(emulator: Emulator, seller: Gateway, _no_pauses: list[float]) -> None:
+def test_a_wanted_pause_is_kept_up_to_two_seconds(emulator: Emulator, seller: Gateway, no_pauses: list[float]) -> None:
     emulator.fault("status_429", 1, retry_after=1)
     seller.account()
     emulator.fault("status_429", 1, retry_after=3600)
     seller.account()
     emulator.fault("status_500", 2)
     seller.account()
-    honoured, bounded, short, longer = _no_pauses
+    honoured, bounded, short, longer = no_pauses
     assert (honoured, bounded) == (1.0, 2.0)
     assert 0.1 < short < 0.3 < longer < 0.8
 
