@@ -18,6 +18,7 @@ from payments.gateway.mercadopago import preference_body
 from payments.gateway.wire import from_wire, read_charge, statement_to_wire, to_wire
 from tests.emulator.process import Emulator
 from tests.payments.application import code_of
+from tests.processes import wait_for
 
 HOUR = timedelta(hours=1)
 
@@ -26,7 +27,7 @@ HOUR = timedelta(hours=1)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What would have been waited between the attempts."""
     waited: list[float] = []
-    monkeypatch.setattr(transport.time, "sleep", waited.append)
+    monkeypatch.setattr(transport, "sleep", waited.append)
     return waited
 
 
@@ -147,12 +148,10 @@ def test_a_charge_that_cannot_be_read_is_no_answer(missing: str) -> None:
 
 def test_a_checkout_is_paid_looked_up_and_refunded(emulator: Emulator, seller: Gateway, tokens: Tokens) -> None:
     checkout = seller.create_checkout(request(platform_fee=Decimal("90.01"), statement="Café Luna"), key="open")
-    assert seller.create_checkout(
-        request(platform_fee=Decimal("90.01"), statement="Café Luna", expires_at=request().expires_at), key="other"
-    )
     rejected, approved = (str(emulator.pay(checkout.preference_id, outcome)["id"]) for outcome in ("rejected", "approved"))
     charge = seller.charge(approved)
-    assert (charge.status, charge.amount, charge.refunded, charge.collector_id) == ("approved", Decimal("3000.30"), 0, tokens.user_id)
+    assert (charge.status, charge.amount, charge.refunded) == ("approved", Decimal("3000.30"), Decimal(0))
+    assert charge.collector_id == tokens.user_id
     assert charge.net is not None
     assert charge.net < charge.amount
     assert [found.mp_id for found in seller.charges_of("abc-1")] == [rejected, approved]
@@ -231,7 +230,8 @@ def test_codes_and_refresh_tokens_work_once(emulator: Emulator) -> None:
     second = refresh_tokens(first.refresh_token)
     assert first.user_id == second.user_id
     assert first.access_token != second.access_token
-    for again in (lambda: exchange_code(code, "", ""), lambda: refresh_tokens(first.refresh_token)):
+    agains: list[Callable[[], Tokens]] = [lambda: exchange_code(code, "", ""), lambda: refresh_tokens(first.refresh_token)]
+    for again in agains:
         with pytest.raises(GatewayRefused) as refused:
             again()
         assert refused.value.their_code == "invalid_grant"
@@ -251,8 +251,15 @@ def test_a_refund_survives_every_fault_and_is_made_once(emulator: Emulator, sell
     refund = hasty.refund(mp_id, amount=Decimal("100.10"), currency="ARS", key="refund-1")
     assert [found.mp_refund_id for found in seller.refunds(mp_id)] == [refund.mp_refund_id]
     assert seller.charge(mp_id).refunded == Decimal("100.10")
-    sent = [entry["idempotency_key"] for entry in emulator.entries("request", method="POST") if entry["path"].endswith("/refunds")]
-    assert sent == ["refund-1"] * 3
+    wait_for(lambda: len(refund_posts(emulator)) == 3, seconds=10)  # the slow ones arrive in the end
+    assert refund_posts(emulator) == ["refund-1"] * 3
+    assert len(seller.refunds(mp_id)) == 1
+
+
+def refund_posts(emulator: Emulator) -> list[str]:
+    """The idempotency keys of the refunds that were asked for."""
+    posts = emulator.entries("request", method="POST")
+    return [entry["idempotency_key"] for entry in posts if entry["path"].endswith("/refunds")]
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -261,7 +268,7 @@ def test_what_does_not_pass_is_unavailable_never_an_empty_answer(emulator: Emula
     with pytest.raises(GatewayUnavailable) as failed:
         gateway(tokens.access_token, attempts=2, timeout=0.5).charges_of("abc-1")
     assert tokens.access_token not in repr(failed.value.__context__) + repr(failed.value.__cause__)
-    assert len(emulator.entries("request", path="/v1/payments/search")) == 2
+    wait_for(lambda: len(emulator.entries("request", path="/v1/payments/search")) == 2, seconds=10)
 
 
 def test_a_wanted_pause_is_kept_up_to_two_seconds(emulator: Emulator, seller: Gateway, no_pauses: list[float]) -> None:
@@ -286,7 +293,7 @@ def test_a_refusal_is_not_tried_again(emulator: Emulator, seller: Gateway) -> No
     mp_id = paid(emulator, seller)
     with pytest.raises(GatewayRefused):
         seller.refund(mp_id, amount=Decimal(999_999), currency="ARS", key="too-much")
-    assert len([entry for entry in emulator.entries("request", method="POST") if entry["path"].endswith("/refunds")]) == 1
+    assert refund_posts(emulator) == ["too-much"]
 
 
 def test_no_secret_leaves_by_logs_or_errors(emulator: Emulator, seller: Gateway, tokens: Tokens, settings: Any) -> None:
@@ -315,10 +322,9 @@ def test_no_secret_leaves_by_logs_or_errors(emulator: Emulator, seller: Gateway,
 def test_the_sdk_still_stamps_what_it_is_given() -> None:
     """Why each call has options of its own. When this fails, the SDK has changed."""
     shared = RequestOptions()
-    sdk = transport.sdk("APP_USR-first")
-    sdk.user().get  # noqa: B018 - bound, not called
-    base = sdk.user()
-    base._MPBase__check_request_options(shared)
+    user = transport.sdk("APP_USR-first").user()
+    check: Any = user._MPBase__check_request_options
+    check(shared)
     assert shared.access_token == "APP_USR-first"
 
 

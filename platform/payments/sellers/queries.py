@@ -16,7 +16,7 @@ def active_seller(cafeteria_uuid: UUID) -> Seller | None:
 
 def accepts_online(cafeteria_uuid: UUID) -> bool:
     """Whether a buyer can pay online now: an account is connected and is paid in the cafeteria's currency. One query."""
-    currency = Cafeteria.objects.filter(uuid=cafeteria_uuid).values("currency")
+    currency = Cafeteria.objects.filter(uuid=cafeteria_uuid).values("currency")[:1]
     usable = Seller.objects.filter(status=Status.CONNECTED, expires_at__gt=timezone.now(), currency=Subquery(currency))
     return usable.filter(cafeteria_uuid=cafeteria_uuid).exists()
 
