@@ -229,9 +229,7 @@ JOB_BEAT_SECONDS = env.integer("JOB_BEAT_SECONDS", 15, least=1)  # How often a c
 JOB_STALL_SECONDS = env.integer("JOB_STALL_SECONDS", 120, least=1)  # A question unanswered for so long: the cluster has stalled.
 JOB_LATE_SECONDS = {"short": 300, "long": 2 * 3600}  # A due job that waits longer is worth an alarm.
 # {"a.b.jobs.name": {"every": seconds, a multiple of 60, "queue": "short"}}; with "every": 86400 also "at": "HH:MM", in UTC.
-PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
-    "payments.sellers.jobs.refresh_tokens": {"every": 3600, "queue": "long"},
-}
+PERIODIC_JOBS: dict[str, dict[str, int | str]] = {}
 
 # --- Watching -------------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # Without one, /metrics answers this machine only.
