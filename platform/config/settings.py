@@ -182,6 +182,10 @@ MERCADOPAGO_CLIENT_ID = env.text("MERCADOPAGO_CLIENT_ID")  # The platform's appl
 MERCADOPAGO_CLIENT_SECRET = env.text("MERCADOPAGO_CLIENT_SECRET")
 MERCADOPAGO_WEBHOOK_SECRET = env.text("MERCADOPAGO_WEBHOOK_SECRET")
 MERCADOPAGO_ACCESS_TOKEN = env.text("MERCADOPAGO_ACCESS_TOKEN")  # The platform's own account.
+# Opens the control API of the stand-in that `make run` starts: new cafeterias are connected to it.
+MERCADOPAGO_EMULATOR_KEY = env.text("MERCADOPAGO_EMULATOR_KEY") if DEVELOPMENT else ""
+if MERCADOPAGO_EMULATOR_KEY:
+    CAFETERIA_OPENED.append("config.demo.sellers.connect_test_seller")
 if PLATFORM_FEE_PERCENT >= 100:
     raise ImproperlyConfigured("PLATFORM_FEE_PERCENT is 100 or more. Set it to a number such as 2.5.")
 # Where a form may be sent on to, beside this platform: Mercado Pago's pages for sellers and for buyers, of each country.
@@ -229,7 +233,9 @@ JOB_BEAT_SECONDS = env.integer("JOB_BEAT_SECONDS", 15, least=1)  # How often a c
 JOB_STALL_SECONDS = env.integer("JOB_STALL_SECONDS", 120, least=1)  # A question unanswered for so long: the cluster has stalled.
 JOB_LATE_SECONDS = {"short": 300, "long": 2 * 3600}  # A due job that waits longer is worth an alarm.
 # {"a.b.jobs.name": {"every": seconds, a multiple of 60, "queue": "short"}}; with "every": 86400 also "at": "HH:MM", in UTC.
-PERIODIC_JOBS: dict[str, dict[str, int | str]] = {}
+PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
+    "payments.sellers.jobs.refresh_tokens": {"every": 3600, "queue": "long"},
+}
 
 # --- Watching -------------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # Without one, /metrics answers this machine only.

@@ -9,6 +9,7 @@ from config.api.businesses import router as businesses_router
 from config.api.docs import docs_view
 from config.site.urls import platform_urls, shared_urls
 from ops.health import urlpatterns as health_urls
+from payments.sellers.urls import urlpatterns as seller_urls
 
 platform_api.add_router("", auth_router)
 platform_api.add_router("", businesses_router)
@@ -20,6 +21,7 @@ urlpatterns = [
     *shared_urls,
     *platform_urls,
     *account_urls,
+    *seller_urls,
 ]
 
 handler400 = "config.handlers.bad_request"

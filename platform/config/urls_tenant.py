@@ -12,6 +12,7 @@ from shop.kitchen.urls import urlpatterns as kitchen_urls
 from shop.menu.api import list_products
 from shop.menu.api import router as menu_router
 from shop.menu.urls import urlpatterns as menu_urls
+from shop.money.urls import urlpatterns as money_urls
 from shop.orders.api import router as orders_router
 from shop.people.api import router as auth_router
 from shop.people.urls import urlpatterns as people_urls
@@ -33,6 +34,7 @@ urlpatterns = [
     *checkout_urls,
     *people_urls,
     *kitchen_urls,
+    *money_urls,
 ]
 
 handler400 = "config.handlers.bad_request"

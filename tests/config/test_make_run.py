@@ -15,7 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from config.dev.mercadopago import is_free, kept_stand_in
 from config.dev.postgres import running_server
+from tests.processes import wait_for
 
 SAID = {"COMANDA_DEMO": "0", "COMANDA_ENV": "development", "WEB_WORKERS": "1"}
 UNSAID = ("DATABASE_URL", "DATABASE_DIRECT_URL", "SECRET_KEY", "VAULT_KEYS", "PUBLIC_URL")
@@ -76,14 +78,26 @@ def healthy(port: int) -> bool:
         return bool(response.status == 200)
 
 
+def stand_in(data_folder: Path) -> str:
+    """The address of a copy's Mercado Pago, which answers."""
+    kept = kept_stand_in(data_folder)
+    assert kept is not None
+    wait_for(lambda: not is_free(kept.port))  # It starts beside the web process, and nobody waits for it.
+    with urllib.request.urlopen(f"{kept.address}/", timeout=30) as response:
+        assert response.status == 200
+    return kept.address
+
+
 def test_two_copies_run_side_by_side_and_leave_nobody(folder: Path) -> None:
     before = set(psutil.Process().children(recursive=True))
     one, two = free_port(), free_port()
     with running(folder / "one", one) as lines, running(folder / "two", two):
         assert f"  Data folder  {folder / 'one'}" in lines
         assert f"  Platform     http://localhost:{one}" in lines
+        assert [line for line in lines if line.startswith("  Mercado Pago http://localhost:")]
         assert healthy(one)
         assert healthy(two)
+        assert len({stand_in(folder / name) for name in ("one", "two")}) == 2
         taken = f"Comanda cannot start: port {one} is taken by another program."
         assert refusal(folder / "three", one).startswith(taken)
         held = f"Comanda cannot start: another copy runs on the data folder {folder / 'one'}."

@@ -16,7 +16,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
-from config.dev import locks
+from config.dev import locks, mercadopago
 from config.dev.environment import REPOSITORY, data_folder_from_environment, development_environment, port_from_environment
 from config.dev.guardian import Guardian, guardian, stop_group
 from config.dev.interruption import Interruption, interruption
@@ -51,14 +51,15 @@ def run(watch: Interruption) -> int:
         check_port_is_free(port)
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
         say(f"Comanda starts. Its data is in {data_folder}")
+        stand_in = mercadopago.chosen_stand_in(data_folder, port=port) if mercadopago.is_wanted() else None
         with development_environment(("run",)):
             prepare(data_folder, guard=guard, watch=watch)
             running = supervise(
-                programs(port, measurements=empty_folder(data_folder / "run" / "measurements")),
+                programs(port, data_folder, stand_in),
                 guardian=guard,
                 interruption=watch,
                 ready=lambda: answers(port),
-                started=lambda: say(welcome(data_folder)),
+                started=lambda: say(welcome(data_folder, stand_in)),
                 ready_seconds=READY_SECONDS,
             )
     if running:
@@ -141,16 +142,20 @@ def empty_folder(folder: Path) -> Path:
     return folder
 
 
-def programs(port: int, *, measurements: Path) -> tuple[Program, ...]:
-    """`measurements` is where the web's processes add up what /metrics tells."""
-    return (
+def programs(port: int, data_folder: Path, stand_in: mercadopago.StandIn | None) -> list[Program]:
+    """The web's processes add up what /metrics tells in a folder that is empty at each start."""
+    measurements = empty_folder(data_folder / "run" / "measurements")
+    found = [
         Program(name="web", command=web_command(port), environment={"PROMETHEUS_MULTIPROC_DIR": str(measurements)}),
         *(
             Program(name=queue, command=(*MANAGE, "worker", queue), environment={"Q_CLUSTER_NAME": queue}, stops=1)
             for queue in ("short", "long")
         ),
         Program(name="watchdog", command=(*MANAGE, "watchdog", "--restart"), stops=1),
-    )
+    ]
+    if stand_in is not None:
+        found.append(Program(name="mercadopago", command=stand_in.command(data_folder), stops=1))
+    return found
 
 
 def web_command(port: int) -> tuple[str, ...]:
@@ -182,7 +187,7 @@ def answers(port: int) -> bool:
     return True
 
 
-def welcome(data_folder: Path) -> str:
+def welcome(data_folder: Path, stand_in: mercadopago.StandIn | None) -> str:
     from config.demo import sign_ins  # noqa: PLC0415  It reads the settings, which are complete only now.
 
     platform = os.environ["PUBLIC_URL"]
@@ -192,6 +197,7 @@ def welcome(data_folder: Path) -> str:
         ("Data folder", str(data_folder)),
         ("Platform", platform),
         *(("Cafeteria", address) for address in addresses if address != platform),
+        *([("Mercado Pago", f"{stand_in.address}, a stand-in: no money moves")] if stand_in else []),
         ("API", f"{platform}/docs, and /docs on each cafeteria's address"),
     ]
     lines = [f"  {name:<12} {value}" for name, value in rows]

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
+from config.dev import mercadopago
 from config.dev.postgres import embedded_database
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -87,6 +88,9 @@ def development_defaults(data_folder: Path) -> dict[str, str]:
         defaults["VAULT_KEYS"] = kept_vault_key(data_folder / "vault_key")
     if not env.text("PUBLIC_URL"):
         defaults["PUBLIC_URL"] = f"http://localhost:{port_from_environment()}"
+    stand_in = mercadopago.kept_stand_in(data_folder) if mercadopago.is_wanted() else None
+    if stand_in is not None:
+        defaults |= stand_in.environment(public_url=env.text("PUBLIC_URL") or defaults["PUBLIC_URL"])
     return defaults
 
 

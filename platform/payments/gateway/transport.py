@@ -3,9 +3,9 @@
 import os
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
+from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,7 +75,7 @@ def asked(what: str, call: Callable[[], Mapping[str, Any]], *, attempts: int) ->
             log.warning("mercadopago_unanswered", call=what, why=failure.what, attempt=attempt)
             if attempt == attempts:
                 break
-            time.sleep(_pause(attempt, failure.wait))
+            sleep(_pause(attempt, failure.wait))
         else:
             return _checked(what, answer)
     raise GatewayUnavailable
