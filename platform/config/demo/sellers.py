@@ -53,7 +53,7 @@ def connect_later(cafeteria_uuid: UUID) -> None:
     """A job, unless one waits already."""
     waiting = Job.objects.filter(kind=JOB, cafeteria_uuid=cafeteria_uuid, state__in=[JobState.QUEUED, JobState.RUNNING])
     if not waiting.exists():
-        enqueue(JOB, cafeteria_uuid=cafeteria_uuid)
+        enqueue("config.demo.jobs.connect_test_seller", cafeteria_uuid=cafeteria_uuid)
 
 
 def connect(cafeteria_uuid: UUID) -> bool:
