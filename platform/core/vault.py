@@ -4,7 +4,6 @@ A copy of the database without VAULT_KEYS gives nobody a secret away.
 """
 
 from collections.abc import Sequence
-from typing import NoReturn, Self
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -14,7 +13,6 @@ HINT = (
     "Make one with: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'. "
     "Several go with commas between them, the newest first."
 )
-SHOWN = "[secret]"
 
 
 class VaultLocked(RuntimeError):
@@ -22,41 +20,6 @@ class VaultLocked(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
-
-
-class Secret:
-    """A text that shows itself nowhere by accident: not in logs, JSON, pages or pickles. `reveal()` gives it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return SHOWN
-
-    __str__ = __repr__
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
-
-    def __eq__(self, other: object) -> bool:
-        return self._text == other._text if isinstance(other, Secret) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._text))
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _memo: dict[int, object]) -> Self:
-        return self
-
-    def __reduce_ex__(self, _protocol: object) -> NoReturn:
-        raise TypeError("A secret cannot be pickled. Seal it, and send the sealed text.")
 
 
 def check_keys(keys: Sequence[str]) -> list[str]:
