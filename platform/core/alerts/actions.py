@@ -7,22 +7,26 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from core.alerts.models import Alert
+from core.redaction import redact_text
 
 log = structlog.get_logger()
 
 RAISE = """INSERT INTO public.core_alert (kind, cafeteria_uuid, subject, detail, severity, count, first_at, last_at, resolved_by)
     VALUES (%s, %s, %s, %s, %s, 1, now(), now(), '')
     ON CONFLICT (kind, cafeteria_uuid, subject) WHERE resolved_at IS NULL
-    DO UPDATE SET count = core_alert.count + 1, last_at = now(), detail = excluded.detail, severity = excluded.severity
+    DO UPDATE SET count = core_alert.count + 1, last_at = now(), detail = excluded.detail,
+        severity = CASE core_alert.severity WHEN 'critical' THEN 'critical' ELSE excluded.severity END
     RETURNING count"""
 
 
 def raise_alert(*, kind: str, subject: str = "", cafeteria_uuid: UUID | None = None, detail: str = "", severity: str = "warning") -> None:
     """Open an alert, or count up the open one of the same kind, cafeteria and subject. One statement, in the caller's transaction.
 
-    `detail` is an English sentence without anybody's data or secrets. Logged when it opens, and at every doubling.
+    `detail` is an English sentence without anybody's data; secrets in it are redacted. An open critical one stays critical. Logged when
+    it opens, and at every doubling.
     """
-    values = [kind, cafeteria_uuid and str(cafeteria_uuid), subject[:120], detail[:500], Alert.Severity(severity).value]
+    detail = redact_text(detail)[:500]
+    values = [kind, cafeteria_uuid and str(cafeteria_uuid), subject[:120], detail, Alert.Severity(severity).value]
     with connection.cursor() as cursor:
         cursor.execute(RAISE, values)
         count = cursor.fetchone()[0]

@@ -41,6 +41,17 @@ def test_the_same_again_counts_up_and_says_the_newest() -> None:
     assert alert.last_at > LONG_AGO
 
 
+def test_an_open_critical_alert_stays_critical() -> None:
+    raise_alert(kind=REVIEW, severity="critical")
+    raise_alert(kind=REVIEW, detail="a smaller thing")
+    assert (Alert.objects.get().severity, Alert.objects.get().detail) == (Alert.Severity.CRITICAL, "a smaller thing")
+
+
+def test_an_alert_keeps_no_secret() -> None:
+    raise_alert(kind=REVIEW, detail="refused: APP_USR-1234-010203-abcdef-9")
+    assert Alert.objects.get().detail == "refused: [redacted]"
+
+
 def test_another_kind_cafeteria_or_subject_is_another_alert() -> None:
     for _ in range(2):
         raise_alert(kind=REVIEW, subject="7", cafeteria_uuid=LUNA)
