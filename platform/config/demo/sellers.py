@@ -3,9 +3,6 @@
 The stand-in's control API gives the account and its permission; everything else is the product's own way.
 """
 
-import base64
-import hashlib
-import secrets
 from functools import partial
 from uuid import UUID
 
@@ -17,7 +14,7 @@ from django.db import transaction
 from core.errors import AppError
 from core.jobs import enqueue
 from core.jobs.models import Job, JobState
-from payments.gateway.application import exchange_code
+from payments.gateway.application import exchange_code, new_verifier
 from payments.gateway.data import SITE_CURRENCIES
 from payments.sellers.actions import connect_seller, redirect_uri
 from payments.sellers.models import Seller
@@ -61,8 +58,7 @@ def connect(cafeteria_uuid: UUID) -> bool:
     if Seller.objects.filter(cafeteria_uuid=cafeteria_uuid).exists():
         return False
     ref = ref_by_uuid(cafeteria_uuid)
-    verifier = secrets.token_urlsafe(48)
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    verifier, challenge = new_verifier()
     user_id = _ask("/_emu/sellers", {"site_id": SITES[ref.currency], "nickname": ref.name[:60]})["user_id"]
     allowed = {"client_id": settings.MERCADOPAGO_CLIENT_ID, "redirect_uri": redirect_uri()}
     pkce = {"code_challenge": challenge, "code_challenge_method": "S256"}

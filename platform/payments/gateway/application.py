@@ -1,6 +1,8 @@
 """What the platform's own application asks of Mercado Pago: the tokens of the sellers who let it act for them."""
 
+import base64
 import hashlib
+import secrets
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +14,17 @@ from payments.gateway.transport import asked, options, sdk
 
 ATTEMPTS = 3
 TIMEOUT = 10.0  # seconds, for each attempt
+
+
+def is_set_up() -> bool:
+    """Whether the platform has an application, without which no account can be connected."""
+    return bool(settings.MERCADOPAGO_CLIENT_ID and settings.MERCADOPAGO_CLIENT_SECRET)
+
+
+def new_verifier() -> tuple[str, str]:
+    """(PKCE's verifier, which stays here until the exchange; its challenge by S256, for authorization_url)."""
+    verifier = secrets.token_urlsafe(48)
+    return verifier, base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 def authorization_url(*, state: str, challenge: str, redirect_uri: str) -> str:

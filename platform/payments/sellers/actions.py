@@ -1,13 +1,11 @@
 """A cafeteria's account at Mercado Pago: connected, kept alive, left. Outside every scope: these ask Mercado Pago, or lock public rows."""
 
-import base64
 import hashlib
 import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -44,9 +42,10 @@ RENEWAL_FAILS = "payments.renewal_fails"
 
 def begin_connection(*, cafeteria_uuid: UUID, person: Caller) -> str:
     """The address at Mercado Pago where the owner allows the platform to act. Raises NotSetUp."""
-    if not (settings.MERCADOPAGO_CLIENT_ID and settings.MERCADOPAGO_CLIENT_SECRET):
+    if not application.is_set_up():
         raise NotSetUp
-    state, verifier, now = secrets.token_urlsafe(32), secrets.token_urlsafe(48), timezone.now()
+    state, now = secrets.token_urlsafe(32), timezone.now()
+    verifier, challenge = application.new_verifier()
     with transaction.atomic():
         Connecting.objects.filter(expires_at__lt=now).delete()
         Connecting.objects.create(
@@ -57,7 +56,6 @@ def begin_connection(*, cafeteria_uuid: UUID, person: Caller) -> str:
             created_at=now,
             expires_at=now + CONNECTING_LIVES,
         )
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     return application.authorization_url(state=state, challenge=challenge, redirect_uri=redirect_uri())
 
 
