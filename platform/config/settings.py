@@ -166,9 +166,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # --- Cafeterias: what tenants, which stands below shop, calls by name --------------------------------------------------------
 CAFETERIA_OPENED = ["shop.people.actions.admit_owner"]  # In the new cafeteria's scope, with email, full_name, platform_user_id.
 CAFETERIA_HAS_ORDERS = "shop.orders.queries.has_orders"
-PAYMENT_ORDERS = "shop.orders.payments.actions"  # How payments finds the orders above it: payments.ledger.data.OrderBook.
 PLATFORM_FEE_PERCENT = env.amount("PLATFORM_FEE_PERCENT", "0")  # Of each online payment, kept by the platform.
-PAYMENT_MINUTES = env.integer("PAYMENT_MINUTES", 30, least=5)  # How long a checkout at Mercado Pago may be paid.
 CLOSED_KEEP_DAYS = env.integer("CLOSED_KEEP_DAYS", 30)  # How long a closed cafeteria's schema is kept.
 
 # --- Mercado Pago -----------------------------------------------------------------------------------------------------------

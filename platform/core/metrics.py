@@ -11,4 +11,3 @@ SECONDS = Histogram(
 )
 ORDERS = Counter("comanda_orders_total", "Orders placed", ["channel"])
 REFUSED_ORDERS = Counter("comanda_orders_refused_total", "Orders refused", ["code"])
-WEBHOOKS = Counter("comanda_webhooks_total", "Notifications of Mercado Pago", ["outcome"])

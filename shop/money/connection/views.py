@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from core.doors import person_of
 from core.errors import AppError
 from core.flash import flash
+from payments.gateway.application import is_set_up
 from payments.sellers.actions import begin_connection, disconnect_seller, finish_connection
 from payments.sellers.queries import accepts_online, active_seller
 from shop.people.doors import cafeteria_page
@@ -51,7 +52,7 @@ def payments_connected(request: HttpRequest) -> HttpResponse:
     except AppError as error:
         flash(request, error.translated(), "bad")
     else:
-        flash(request, _("{name} is connected. Your site takes payments online now.").format(name=seller.nickname or seller.mp_user_id))
+        flash(request, _("{name} is connected.").format(name=seller.nickname or seller.mp_user_id))
     return redirect("payments_connection")
 
 
@@ -83,7 +84,7 @@ def _about(request: HttpRequest) -> dict[str, Any]:
         "seller": active_seller(cafeteria.uuid),
         "works": accepts_online(cafeteria.uuid),
         "owns": person_of(request).role == "owner",
-        "is_set_up": bool(settings.MERCADOPAGO_CLIENT_ID),
+        "is_set_up": is_set_up(),
         "fee_percent": settings.PLATFORM_FEE_PERCENT.normalize() if settings.PLATFORM_FEE_PERCENT else None,
     }
 
