@@ -167,6 +167,9 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 CAFETERIA_OPENED = ["shop.people.actions.admit_owner"]  # In the new cafeteria's scope, with email, full_name, platform_user_id.
 CAFETERIA_HAS_ORDERS = "shop.orders.queries.has_orders"
 PLATFORM_FEE_PERCENT = env.amount("PLATFORM_FEE_PERCENT", "0")  # Of each online payment, kept by the platform.
+PAYMENT_ORDERS = "shop.orders.payments.actions"  # A module: payments.ledger.data.OrderBook.
+PAYMENT_MINUTES = env.integer("PAYMENT_MINUTES", 30, least=5)  # How long an order waits to be paid online.
+NOTIFICATION_HANDLERS: dict[str, str] = {}  # Of what the platform's own account is told, by topic.
 CLOSED_KEEP_DAYS = env.integer("CLOSED_KEEP_DAYS", 30)  # How long a closed cafeteria's schema is kept.
 
 # --- Mercado Pago -----------------------------------------------------------------------------------------------------------
@@ -233,6 +236,9 @@ JOB_LATE_SECONDS = {"short": 300, "long": 2 * 3600}  # A due job that waits long
 # {"a.b.jobs.name": {"every": seconds, a multiple of 60, "queue": "short"}}; with "every": 86400 also "at": "HH:MM", in UTC.
 PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.sellers.jobs.refresh_tokens": {"every": 3600, "queue": "long"},
+    "payments.reconciliation.jobs.check_payments": {"every": 60, "queue": "short"},
+    "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
+    "payments.inbox.jobs.prune": {"every": 86400, "at": "08:30", "queue": "short"},
 }
 
 # --- Watching -------------------------------------------------------------------------------------------------------------

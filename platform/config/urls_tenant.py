@@ -7,6 +7,7 @@ from config.api.docs import docs_view
 from config.api.quick import quick_get
 from config.site.urls import shared_urls
 from ops.health import urlpatterns as health_urls
+from payments.inbox.urls import cafeteria_urls as webhook_urls
 from shop.checkout.urls import urlpatterns as checkout_urls
 from shop.kitchen.urls import urlpatterns as kitchen_urls
 from shop.menu.api import list_products
@@ -25,6 +26,7 @@ for router in (menu_router, orders_router, auth_router):
 api_urls = cafeteria_api.urls
 urlpatterns = [
     quick_get(cafeteria_api, api_urls[0], "products", list_products),
+    *webhook_urls,
     path("api/v1/", api_urls),
     path("docs", docs_view(cafeteria_api, "/api/v1/openapi.json"), name="docs"),
     *health_urls,

@@ -10,4 +10,5 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 ORDERS = Counter("comanda_orders_total", "Orders placed", ["channel"])
+WEBHOOKS = Counter("comanda_webhooks_total", "Notifications of Mercado Pago", ["outcome"])
 REFUSED_ORDERS = Counter("comanda_orders_refused_total", "Orders refused", ["code"])

@@ -14,6 +14,8 @@ from core.errors import IdempotencyConflict
 from core.identity.callers import Caller
 from core.metrics import ORDERS
 from core.money import LARGEST, as_text, is_exact, quantize
+from payments.ledger.data import Actor
+from payments.ledger.refunds import release_order
 from shop.menu.models import Product
 from shop.orders import sql
 from shop.orders.data import PICKUP_DAYS_AHEAD, Guest, Key, NewLine, NewOrder, PlacedOrder, PricedLine, ProductRow
@@ -98,6 +100,16 @@ def cancel_order(*, order_id: int, actor: Caller | None) -> Order:
         return _move(order, Status.CANCELLED, actor)
 
 
+def cancel_unpaid(*, order_id: int) -> bool:
+    """Cancels an order that waited for its payment online in vain; False, and nothing, when somebody has taken it up."""
+    with transaction.atomic():
+        order = _locked(order_id)
+        if order.status != Status.PENDING or order.pay_by is None:
+            return False
+        _move(order, Status.CANCELLED, None)
+    return True
+
+
 def _locked(order_id: int) -> Order:
     order = Order.objects.select_for_update(no_key=True).filter(pk=order_id).first()
     if order is None:
@@ -106,11 +118,18 @@ def _locked(order_id: int) -> Order:
 
 
 def _move(order: Order, status: str, actor: Caller | None) -> Order:
-    before, order.status, order.updated_at = order.status, status, timezone.now()
-    order.save(update_fields=["status", "updated_at"])
+    before, order.status, order.updated_at, order.pay_by = order.status, status, timezone.now(), None
+    order.save(update_fields=["status", "updated_at", "pay_by"])
     OrderEvent.objects.create(
         order=order, at=order.updated_at, kind=status, before=before, actor_id=actor.id if actor is not None else None
     )
+    if status == Status.CANCELLED:
+        label = actor.email if actor is not None else ""
+        release_order(
+            cafeteria_uuid=current_tenant().uuid,
+            order_key=order.secret,
+            actor=Actor(person_id=actor.id if actor is not None else None, label=label),
+        )
     if status == Status.CANCELLED and _give_stock_back(order):
         bump_menu_and_orders()
     else:

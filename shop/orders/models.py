@@ -48,6 +48,9 @@ class Order(TenantModel):
     tip = models.DecimalField(max_digits=12, decimal_places=2, default=0)
     total = models.DecimalField(max_digits=12, decimal_places=2)
     currency = models.CharField(max_length=3)
+    paid = models.DecimalField(max_digits=12, decimal_places=2, default=0, db_default=0)  # what the ledger says has stayed
+    refunded = models.DecimalField(max_digits=12, decimal_places=2, default=0, db_default=0)
+    pay_by = models.DateTimeField(null=True, blank=True)  # it waits for a payment online until then, and nobody cooks it before
     secret = models.CharField(max_length=32, unique=True)  # the tracking page's address
     import_reference = models.CharField(max_length=80, null=True, blank=True, unique=True)
     created_at = models.DateTimeField()

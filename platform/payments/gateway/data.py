@@ -90,6 +90,7 @@ class Account:
 class SearchPage:
     charges: tuple[ChargeSnapshot, ...]
     total: int
+    unreadable: tuple[str, ...] = ()  # the references of what could not be read: an account may have sales of other kinds
 
 
 # Which currency a site's accounts take: Mercado Pago's sites of the currencies of core.money.

@@ -68,7 +68,14 @@ class MercadoPago:
     ) -> SearchPage:
         span = {"range": by, "begin_date": moment_to_wire(since), "end_date": moment_to_wire(until)}
         page, total = self._search({**span, "sort": by, "criteria": "asc", "offset": offset})
-        return SearchPage(charges=tuple(read_charge(body) for body in page), total=total)
+        charges: list[ChargeSnapshot] = []
+        unreadable: list[str] = []
+        for body in page:
+            try:
+                charges.append(read_charge(body))
+            except GatewayUnavailable:
+                unreadable.append(str(body.get("external_reference") or ""))
+        return SearchPage(charges=tuple(charges), total=total, unreadable=tuple(unreadable))
 
     def refund(self, mp_id: str, *, amount: Decimal | None, currency: str, key: str) -> RefundSnapshot:
         body = None if amount is None else {"amount": to_wire(amount, currency)}

@@ -1,0 +1,222 @@
+"""Asking Mercado Pago by ourselves: whatever a notification has not told is found. An error is a failed look, never "no payments"."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.db import connection
+from django.utils import timezone
+
+from core.alerts.actions import raise_alert, resolve_alerts
+from core.errors import AppError
+from core.jobs import enqueue
+from payments.gateway.data import ChargeSnapshot
+from payments.gateway.errors import GatewayUnavailable, TokenRefused
+from payments.gateway.gateway import gateway
+from payments.ledger.actions import expire_payment
+from payments.ledger.charges import PREFIX, record_charge
+from payments.ledger.errors import NotConnected
+from payments.ledger.models import Payment, Refund
+from payments.sellers.actions import mark_needs_reconnect
+from payments.sellers.models import Seller
+from payments.sellers.queries import seller_of
+
+log = structlog.get_logger()
+Status = Payment.Status
+WAITS = (timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=1))  # after the payment's begin; then hourly
+AFTER_EXPIRY = timedelta(hours=48)
+AFTER_A_FAILURE = timedelta(minutes=2)
+AT_A_TIME = 24
+AT_ONCE = 6
+TIMEOUT = 5.0  # seconds: one attempt; what fails comes again
+OVERLAP = timedelta(minutes=10)  # of one sweep with the one before
+FIRST_SWEEP = timedelta(days=2)
+PAGE = 100
+A_DAY = timedelta(days=1)
+FAILURES_TO_TELL = 3
+CLAIM = """UPDATE public.payments_payment SET next_check_at = now() + interval '5 minutes', checks = checks + 1
+    WHERE id IN (SELECT id FROM public.payments_payment WHERE next_check_at <= now() ORDER BY next_check_at LIMIT %s FOR UPDATE SKIP LOCKED)
+    RETURNING id"""
+
+
+@dataclass(kw_only=True)
+class Looked:
+    checked: int = 0
+    failed: int = 0
+    expired: int = 0
+
+
+def check_due_payments(*, seconds: float = 15.0) -> Looked:
+    """Look after the payments whose time has come: fetch what Mercado Pago has for their references, take it in, expire what is over.
+
+    Begins no further batch after so many seconds: the next run goes on.
+    """
+    looked, give_up = Looked(), time.monotonic() + seconds
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mercadopago") as pool:
+        while time.monotonic() < give_up and (due := _claim_due()):
+            askings = [_asking(payment) for payment in due]
+            for payment, asking, answer in zip(due, askings, pool.map(_asked, askings), strict=True):
+                _take(payment, asking, answer, looked)
+    return looked
+
+
+def check_payment(payment: Payment) -> None:
+    """One look at one payment, at once. Outside every scope. Raises payments.gateway.errors, NotConnected."""
+    asking = _asking(payment)
+    answer = _asked(asking)
+    if isinstance(answer, AppError):
+        _note_refusal(asking, answer)
+        raise answer
+    _take_in(asking, answer)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asking:
+    """A question to Mercado Pago."""
+
+    seller: Seller
+    token: str
+    reference: str
+
+
+type Answer = list[ChargeSnapshot] | AppError
+
+
+def _claim_due() -> list[Payment]:
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM, [AT_A_TIME])
+        ids = [row[0] for row in cursor.fetchall()]
+    return list(Payment.objects.filter(pk__in=ids))
+
+
+def _asking(payment: Payment) -> Asking | AppError:
+    seller = seller_of(payment.cafeteria_uuid, payment.collector_id or 0)
+    if seller is None:
+        return NotConnected()
+    try:
+        return Asking(seller=seller, token=seller.access_token, reference=payment.reference)
+    except AppError as error:  # e.g. the vault is locked
+        return error
+
+
+def _asked(asking: Asking | AppError) -> Answer:
+    """In a thread of its own, far from the database."""
+    if isinstance(asking, AppError):
+        return asking
+    try:
+        return gateway(asking.token, attempts=1, timeout=TIMEOUT).charges_of(asking.reference)
+    except AppError as error:
+        return error
+
+
+def _take_in(asking: Asking | AppError, snapshots: list[ChargeSnapshot]) -> None:
+    assert isinstance(asking, Asking)
+    for snapshot in snapshots:
+        record_charge(seller=asking.seller, snapshot=snapshot)
+
+
+def _note_refusal(asking: Asking | AppError, error: AppError) -> None:
+    if isinstance(error, TokenRefused) and isinstance(asking, Asking):
+        mark_needs_reconnect(seller_id=asking.seller.pk, refused_token=asking.token)
+
+
+def _take(payment: Payment, asking: Asking | AppError, answer: Answer, looked: Looked) -> None:
+    try:
+        if isinstance(answer, AppError):
+            raise answer
+        _take_in(asking, answer)
+        looked.expired += expire_payment(payment_id=payment.pk)
+    except AppError as error:
+        looked.failed += 1
+        _note_refusal(asking, error)
+        _failed(payment, error)
+        return
+    looked.checked += 1
+    payment.refresh_from_db()
+    if payment.check_failures:
+        resolve_alerts(kind="payments.reconciliation", cafeteria_uuid=payment.cafeteria_uuid, subject="checks")
+    Payment.objects.filter(pk=payment.pk).update(next_check_at=_next_check(payment), check_failures=0)
+
+
+def _failed(payment: Payment, error: AppError) -> None:
+    failures = payment.check_failures + 1
+    wait = AFTER_A_FAILURE * min(2 ** (failures - 1), 30)
+    over = payment.expires_at is not None and timezone.now() > payment.expires_at + AFTER_EXPIRY
+    Payment.objects.filter(pk=payment.pk).update(next_check_at=None if over else timezone.now() + wait, check_failures=min(failures, 1_000))
+    if failures >= FAILURES_TO_TELL:
+        detail = f"Mercado Pago could not be asked about payments {failures} times in a row: {error}"
+        raise_alert(kind="payments.reconciliation", cafeteria_uuid=payment.cafeteria_uuid, subject="checks", detail=detail)
+
+
+def _next_check(payment: Payment) -> object:
+    """+2 min, +10 min, +1 h after its begin, hourly after that until its end and 48 h; at its end as well, to give the stock back."""
+    now, end = timezone.now(), payment.expires_at
+    if end is None or now > end + AFTER_EXPIRY:
+        return None
+    if payment.status not in {Status.PENDING, Status.FAILED, Status.CANCELLED, Status.REVIEW} and now > end:
+        return None
+    wanted = next((payment.created_at + wait for wait in WAITS if payment.created_at + wait > now), now + timedelta(hours=1))
+    return min(wanted, end) if now < end else wanted
+
+
+def sweep_sellers() -> dict[str, int]:
+    """Once a day, every account: whatever has changed there since the last time, refunds and disputes of long ago included."""
+    found = {"sellers": 0, "charges": 0, "failed": 0}
+    for seller in Seller.objects.filter(status=Seller.Status.CONNECTED).order_by("swept_until", "id"):
+        try:
+            found["charges"] += sweep_seller(seller)
+            found["sellers"] += 1
+            resolve_alerts(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep")
+        except AppError as error:
+            found["failed"] += 1
+            detail = f"The changes at Mercado Pago could not be read: {error}"
+            raise_alert(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep", detail=detail)
+    return found
+
+
+def sweep_seller(seller: Seller) -> int:
+    """Take in every change of the account's payments since its last sweep; how many were ours. Goes on where it was killed.
+
+    The search is walked by the time of the change, not by offset: what changes meanwhile moves to its end and would shift the pages.
+    """
+    until, token = timezone.now(), seller.access_token
+    since = (seller.swept_until or until - FIRST_SWEEP) - OVERLAP
+    outside, offset, seen = gateway(token), 0, set[str]()
+    try:
+        while True:
+            page = outside.changed_charges(since, until, offset=offset)
+            if any(reference.startswith(PREFIX) for reference in page.unreadable):
+                raise GatewayUnavailable
+            for found in page.charges:
+                if found.reference.startswith(PREFIX) and found.mp_id not in seen:
+                    record_charge(seller=seller, snapshot=outside.charge(found.mp_id))
+                    seen.add(found.mp_id)
+            if not page.charges or offset + len(page.charges) + len(page.unreadable) >= page.total:
+                break
+            newest = page.charges[-1].last_updated
+            offset = 0 if newest > since else offset + PAGE
+            since = newest
+            Seller.objects.filter(pk=seller.pk).update(swept_until=newest)
+    except TokenRefused:
+        mark_needs_reconnect(seller_id=seller.pk, refused_token=token)
+        raise
+    Seller.objects.filter(pk=seller.pk).update(swept_until=until)
+    return len(seen)
+
+
+def remind_of_refunds() -> int:
+    """Send again what Mercado Pago has not taken up for a day, and tell; how many."""
+    now = timezone.now()
+    waiting = Refund.objects.filter(state__in=(Refund.State.REQUESTED, Refund.State.IN_PROCESS), requested_at__lt=now - A_DAY)
+    for refund in waiting:
+        detail = f"A refund for order {refund.payment.order_number} waits since {refund.requested_at:%Y-%m-%d}."
+        raise_alert(kind="payments.refund_waits", cafeteria_uuid=refund.cafeteria_uuid, subject=str(refund.pk), detail=detail)
+        enqueue(
+            "payments.ledger.jobs.send_refund",
+            cafeteria_uuid=refund.cafeteria_uuid,
+            idempotency_key=f"{refund.pk}:{now:%Y-%m-%d}",
+            refund_id=str(refund.pk),
+        )
+    return len(waiting)

@@ -1,0 +1,148 @@
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from core.alerts.models import Alert
+from payments.ledger.models import Charge, LedgerEntry, Payment
+from shop.orders.actions import cancel_order
+from tenants.scope import tenant_scope
+from tests.emulator.process import Emulator
+from tests.payments.till import Till, open_till
+from tests.world import World
+
+D = Decimal
+
+
+@pytest.fixture
+def till(world: World, emulator: Emulator) -> Till:
+    return open_till(world.a, emulator)
+
+
+def test_paid_once_told(till: Till) -> None:
+    order = till.order(quantity=2)
+    payment = till.checkout(order)
+    mp_id = till.pay(payment)
+    assert till.now(order).payment_status == "pending"
+    till.told(mp_id)
+    paid = till.now(order)
+    assert (paid.payment_status, paid.paid, paid.refunded) == ("paid", D("2000.00"), D(0))
+    assert till.entries(order) == [("payment", D("2000.00"))]
+    assert LedgerEntry.objects.get(order_key=order.secret).fee > 0
+    till.told(mp_id)  # the next day
+    assert till.entries(order) == [("payment", D("2000.00"))]
+
+
+def test_rejected_then_approved_in_the_same_checkout(till: Till) -> None:
+    order = till.order()
+    payment = till.checkout(order)
+    till.told(till.pay(payment, "rejected"))
+    assert till.now(order).payment_status == "failed"
+    assert till.checkout(order).pk == payment.pk
+    till.told(till.pay(payment))
+    assert till.now(order).payment_status == "paid"
+    assert [charge.status for charge in till.charges(payment)] == ["rejected", "approved"]
+
+
+def test_paid_twice_is_refunded_once(till: Till) -> None:
+    order = till.order()
+    payment = till.checkout(order)
+    first, second = till.pay(payment), till.pay(payment)
+    till.told(first)
+    till.told(second)
+    till.told(second)
+    till.send_refunds()
+    till.send_refunds()
+    assert till.now(order).payment_status == "paid"
+    assert [till.theirs(mp_id)["transaction_amount_refunded"] for mp_id in (first, second)] == [0, 1000]
+    assert sum(amount for _, amount in till.entries(order)) == D("1000.00")
+
+
+@pytest.mark.parametrize(
+    ("changes", "review"),
+    [({"amount": 999}, "amount"), ({"currency": "BRL"}, "currency"), ({"collector_id": 4711}, "collector")],
+)
+def test_what_does_not_match_is_reviewed_and_not_paid(till: Till, changes: dict[str, Any], review: str) -> None:
+    order = till.order()
+    payment = till.checkout(order)
+    till.told(till.pay(payment, **changes))
+    assert till.now(order).payment_status == "review"
+    assert till.entries(order) == []
+    assert [charge.review for charge in till.charges(payment)] == [review]
+    assert Alert.objects.filter(kind="payments.review", cafeteria_uuid=till.uuid, severity="critical").count() == 1
+
+
+def test_approved_after_the_order_was_cancelled(till: Till) -> None:
+    order = till.order()
+    payment = till.checkout(order)
+    with tenant_scope(till.place.ref):
+        cancel_order(order_id=order.pk, actor=None)
+    mp_id = till.pay(payment)
+    till.told(mp_id)
+    till.told(mp_id)
+    till.send_refunds()
+    assert till.theirs(mp_id)["transaction_amount_refunded"] == 1000
+    late = till.now(order)
+    assert (late.status, late.payment_status, late.paid) == ("cancelled", "refunded", D(0))
+    assert till.entries(order) == [("payment", D("1000.00")), ("refund", D("-1000.00"))]
+
+
+def test_a_paid_order_that_is_cancelled_gets_its_money_back(till: Till) -> None:
+    order = till.order()
+    mp_id = till.pay(till.checkout(order))
+    till.told(mp_id)
+    with tenant_scope(till.place.ref):
+        cancel_order(order_id=order.pk, actor=None)
+    till.send_refunds()
+    assert till.now(order).payment_status == "refunded"
+    assert Payment.objects.get(order_key=order.secret).status == "refunded"
+
+
+def test_older_snapshots_change_nothing(till: Till) -> None:
+    order = till.order()
+    payment = till.checkout(order)
+    mp_id = till.pay(payment)
+    till.told(mp_id)
+    charge = Charge.objects.get(payment=payment)
+    newer = charge.last_updated.replace(year=charge.last_updated.year + 1)
+    Charge.objects.filter(pk=charge.pk).update(last_updated=newer)
+    till.emulator.transition(mp_id, "refunded")
+    till.told(mp_id)
+    assert till.now(order).payment_status == "paid"
+
+
+def test_charged_back_and_returned(till: Till) -> None:
+    order = till.order()
+    mp_id = till.pay(till.checkout(order))
+    till.told(mp_id)
+    till.emulator.transition(mp_id, "charged_back")
+    till.told(mp_id)
+    assert till.now(order).payment_status == "charged_back"
+    assert Alert.objects.filter(kind="payments.dispute", resolved_at=None).count() == 1
+    till.emulator.transition(mp_id, "approved")
+    till.told(mp_id)
+    assert till.now(order).payment_status == "paid"
+    assert Alert.objects.filter(kind="payments.dispute", resolved_at=None).count() == 0
+    assert sum(amount for _, amount in till.entries(order)) == D("1000.00")
+
+
+def test_unpaid_orders_end_with_their_time_and_give_the_stock_back(till: Till) -> None:
+    before = till.stock(till.place.cake)
+    order = till.order(product=till.place.cake, waits=True)
+    payment = till.checkout(order)
+    Payment.objects.filter(pk=payment.pk).update(expires_at=payment.created_at)
+    looked = till.look()
+    assert (looked.checked, looked.failed, looked.expired) == (1, 0, 1)
+    ended = till.now(order)
+    assert (ended.status, ended.payment_status) == ("cancelled", "pending")
+    assert till.stock(till.place.cake) == before
+    assert Payment.objects.get(pk=payment.pk).status == "cancelled"
+
+
+def test_found_without_any_notification(till: Till) -> None:
+    order = till.order(waits=True)
+    till.pay(till.checkout(order))
+    looked = till.look()
+    assert (looked.checked, looked.failed) == (1, 0)
+    found = till.now(order)
+    assert (found.payment_status, found.pay_by) == ("paid", None)
