@@ -49,6 +49,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     Status.CANCELLED: frozenset(),
 }
 PICKUP_GRACE = timedelta(minutes=5)  # a form filled in slowly
+UNPAID = "unpaid"  # the note of a cancellation for want of a payment
 
 
 def place_order(*, order: NewOrder, caller: Caller | None, idempotency_key: str = "", fingerprint: str = "") -> PlacedOrder:
@@ -106,7 +107,7 @@ def cancel_unpaid(*, order_id: int) -> bool:
         order = _locked(order_id)
         if order.status != Status.PENDING or order.pay_by is None:
             return False
-        _move(order, Status.CANCELLED, None)
+        _move(order, Status.CANCELLED, None, note=UNPAID)
     return True
 
 
@@ -117,11 +118,11 @@ def _locked(order_id: int) -> Order:
     return order
 
 
-def _move(order: Order, status: str, actor: Caller | None) -> Order:
+def _move(order: Order, status: str, actor: Caller | None, note: str = "") -> Order:
     before, order.status, order.updated_at, order.pay_by = order.status, status, timezone.now(), None
     order.save(update_fields=["status", "updated_at", "pay_by"])
     OrderEvent.objects.create(
-        order=order, at=order.updated_at, kind=status, before=before, actor_id=actor.id if actor is not None else None
+        order=order, at=order.updated_at, kind=status, before=before, actor_id=actor.id if actor is not None else None, note=note
     )
     if status == Status.CANCELLED:
         label = actor.email if actor is not None else ""

@@ -57,6 +57,7 @@ class Payment(models.Model):
     next_check_at = models.DateTimeField(null=True)  # when reconciliation asks Mercado Pago again; null: no more
     checks = models.PositiveSmallIntegerField(default=0)
     check_failures = models.PositiveSmallIntegerField(default=0)  # in a row
+    looked_at = models.DateTimeField(null=True)  # when its buyer, coming back, last had Mercado Pago asked
     # --- of the request that made it
     caller = models.CharField(max_length=40, blank=True, default="")
     idempotency_key = models.CharField(max_length=128, blank=True, default="")

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
@@ -36,6 +37,7 @@ FIRST_SWEEP = timedelta(days=2)
 PAGE = 100
 A_DAY = timedelta(days=1)
 FAILURES_TO_TELL = 3
+LOOK_EVERY = timedelta(seconds=5)
 CLAIM = """UPDATE public.payments_payment SET next_check_at = now() + interval '5 minutes', checks = checks + 1
     WHERE id IN (SELECT id FROM public.payments_payment WHERE next_check_at <= now() ORDER BY next_check_at LIMIT %s FOR UPDATE SKIP LOCKED)
     RETURNING id"""
@@ -70,6 +72,23 @@ def check_payment(payment: Payment) -> None:
         _note_refusal(asking, answer)
         raise answer
     _take_in(asking, answer)
+
+
+def look_for_buyer(payment: Payment) -> bool:
+    """check_payment for a buyer who has just come back; whether Mercado Pago was asked and answered.
+
+    Whoever reloads the page asks nobody: once in LOOK_EVERY for each payment, whichever process is asked. Outside every scope.
+    """
+    now = timezone.now()
+    idle = Q(looked_at__isnull=True) | Q(looked_at__lt=now - LOOK_EVERY)
+    if not Payment.objects.filter(idle, pk=payment.pk).update(looked_at=now):
+        return False
+    try:
+        check_payment(payment)
+    except AppError as error:  # The notification and the next check are still to come.
+        log.info("look_failed", payment=str(payment.pk), code=error.code)
+        return False
+    return True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
