@@ -48,6 +48,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     Status.COMPLETED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
+NOTHING = Decimal(0)
 PICKUP_GRACE = timedelta(minutes=5)  # a form filled in slowly
 UNPAID = "unpaid"  # the note of a cancellation for want of a payment
 
@@ -182,6 +183,7 @@ def _first_answer(key: Key) -> PlacedOrder:
         raise IdempotencyConflict
     order = Order.objects.prefetch_related("items").get(pk=order_id)
     order.status, order.payment_status, order.updated_at = Status.PENDING, Order.PaymentStatus.PENDING, order.created_at
+    order.paid = order.refunded = NOTHING
     return PlacedOrder(id=order.pk, number=order.number, secret=order.secret, body=orjson.dumps(order_payload(order)), replayed=True)
 
 
@@ -228,7 +230,8 @@ def _insert(order: NewOrder, lines: list[PricedLine], caller: Caller | None, now
     if wanted and len(taken) < len(wanted):
         raise _shortage(set(wanted) - set(taken))
     items = [_item_payload(item_id, line, tenant.currency) for item_id, line in zip(item_ids, lines, strict=True)]
-    body = payload(tenant, items=items, created_at=now, updated_at=now, id=order_id, number=number, business_date=row["day"], **row)
+    facts = {"id": order_id, "number": number, "business_date": row["day"], "paid": NOTHING, "refunded": NOTHING, **row}
+    body = payload(tenant, items=items, created_at=now, updated_at=now, **facts)
     return PlacedOrder(id=order_id, number=number, secret=row["secret"], body=orjson.dumps(body))
 
 

@@ -88,6 +88,8 @@ class OrderOut(Schema):
     subtotal: str
     tip: str
     total: str
+    paid: Annotated[str, Field(description="What has been paid and has not gone back")]
+    refunded: Annotated[str, Field(description="What has gone back")]
     currency: str
     notes: str
     pickup_at: str | None

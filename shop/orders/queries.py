@@ -1,7 +1,6 @@
 """Orders as people see them."""
 
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -35,22 +34,19 @@ def order_payload(order: Order) -> dict[str, Any]:
     return payload(
         tenant,
         items=items,
-        **{name: getattr(order, name) for name in PLAIN},
-        **{name: getattr(order, name) for name in ("subtotal", "tip", "total")},
+        **{name: getattr(order, name) for name in (*PLAIN, *AMOUNTS)},
         **{name: getattr(order, name) for name in ("pickup_at", "created_at", "updated_at")},
     )
 
 
 PLAIN = ("id", "number", "business_date", "status", "payment_status", "channel", "currency", "notes", "table", "secret")
+AMOUNTS = ("subtotal", "tip", "total", "paid", "refunded")
 
 
 def payload(
     tenant: TenantRef,
     *,
     items: list[dict[str, Any]],
-    subtotal: Decimal,
-    tip: Decimal,
-    total: Decimal,
     pickup_at: datetime | None,
     created_at: datetime,
     updated_at: datetime,
@@ -67,9 +63,11 @@ def payload(
         "payment_status": plain["payment_status"],
         "channel": plain["channel"],
         "items": items,
-        "subtotal": as_text(subtotal, currency),
-        "tip": as_text(tip, currency),
-        "total": as_text(total, currency),
+        "subtotal": as_text(plain["subtotal"], currency),
+        "tip": as_text(plain["tip"], currency),
+        "total": as_text(plain["total"], currency),
+        "paid": as_text(plain["paid"], currency),
+        "refunded": as_text(plain["refunded"], currency),
         "currency": currency,
         "notes": plain["notes"],
         "pickup_at": pickup_at.astimezone(zone).isoformat() if pickup_at else None,

@@ -38,6 +38,8 @@ def test_an_order_has_the_shape_of_the_contract(world: World) -> None:
         "subtotal": "6300.50",
         "tip": "100.00",
         "total": "6400.50",
+        "paid": "0.00",
+        "refunded": "0.00",
         "currency": "ARS",
         "notes": "gracias",
         "pickup_at": None,
