@@ -172,6 +172,11 @@ PAYMENT_MINUTES = env.integer("PAYMENT_MINUTES", 30, least=5)  # How long an ord
 NOTIFICATION_HANDLERS: dict[str, str] = {}  # Of what the platform's own account is told, by topic.
 CLOSED_KEEP_DAYS = env.integer("CLOSED_KEEP_DAYS", 30)  # How long a closed cafeteria's schema is kept.
 
+# --- Backups ----------------------------------------------------------------------------------------------------------------
+BACKUP_KEYS = env.words("BACKUP_KEYS")  # age identities, the newest first. Never keep them beside the backups.
+BACKUP_FOLDER = env.path("BACKUP_FOLDER", DATA_FOLDER / "backups")
+RESTORE_MAX_BYTES = env.integer("RESTORE_MAX_GIB", 64, least=1) * 1024**3  # What a bundle may come to, unpacked.
+
 # --- Mercado Pago -----------------------------------------------------------------------------------------------------------
 MERCADOPAGO_URL = env.text("MERCADOPAGO_URL", "https://api.mercadopago.com").rstrip("/")
 MERCADOPAGO_AUTH_URL = env.text("MERCADOPAGO_AUTH_URL", "https://auth.mercadopago.com").rstrip("/")

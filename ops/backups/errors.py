@@ -1,0 +1,24 @@
+from core.errors import AppError, NotFound
+
+
+class BackupsNotSetUp(AppError):
+    """BACKUP_KEYS is not set, so nothing can be backed up or restored. Make a key with: manage.py new_backup_key."""
+
+    code = "backups_not_set_up"
+    status = 503
+
+
+class BundleRefused(AppError):
+    """The bundle cannot be used: {reason}"""
+
+    code = "bundle_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+        self.reason = reason
+
+
+class BackupNotFound(NotFound):
+    """There is no such backup."""
+
+    code = "backup_not_found"
