@@ -32,6 +32,17 @@ class CafeteriaSuspended(AppError):
     status = 503
 
 
+class CafeteriaFenced(AppError):
+    """This cafeteria is being restored and is back in a few seconds. Please try again."""
+
+    code = "cafeteria_restoring"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers = {"Retry-After": "3"}
+
+
 class SlugTaken(AppError):
     """The address "{slug}" is taken. Choose another one."""
 

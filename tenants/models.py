@@ -36,6 +36,7 @@ class Cafeteria(TenantMixin):  # type: ignore[misc]
     generation = models.IntegerField(default=1)
     revision = models.IntegerField(default=1)
     schema_head = models.CharField(max_length=64, default="", db_index=True)  # empty: it has no schema (any more)
+    fenced_until = models.DateTimeField(null=True, blank=True)  # its scopes are refused until then: a restore exchanges its schema
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 

@@ -8,13 +8,14 @@ from typing import NamedTuple
 from django.db import connection
 
 from core.prepared import Statement
-from tenants.errors import CafeteriaNotFound, CafeteriaSuspended, StaleTenant
+from tenants.errors import CafeteriaFenced, CafeteriaNotFound, CafeteriaSuspended, StaleTenant
 from tenants.refs import TenantRef
 from tenants.scope import current_tenant
 
 READ = Statement(
     "read_pulse",
-    """SELECT p.menu, p.orders, c.revision, c.generation, c.status
+    """SELECT p.menu, p.orders, c.revision, c.generation, c.status,
+    coalesce(c.fenced_until > now(), false)
     FROM public.tenants_pulse p JOIN public.tenants_cafeteria c ON c.id = p.cafeteria_id WHERE p.cafeteria_id = %(id)s""",
     id="bigint",
 )
@@ -33,13 +34,16 @@ class PulseReading(NamedTuple):
 def read_pulse(ref: TenantRef) -> PulseReading:
     """The counters as committed, in one query that also proves `ref` current. Needs no scope.
 
-    Raises StaleTenant when the cafeteria has changed since `ref` was made, CafeteriaSuspended, CafeteriaNotFound (closed).
+    Raises StaleTenant when the cafeteria has changed since `ref` was made, CafeteriaSuspended, CafeteriaNotFound (closed),
+    CafeteriaFenced.
     """
     with connection.cursor() as cursor:
         READ.run(cursor, {"id": ref.id})
         row = cursor.fetchone()
     if row is None or (row[2], row[3]) != (ref.revision, ref.generation):
         raise StaleTenant(ref.schema_name)
+    if row[5]:
+        raise CafeteriaFenced
     if row[4] == "suspended":
         raise CafeteriaSuspended
     if row[4] == "closed":

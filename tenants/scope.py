@@ -13,12 +13,13 @@ from django.db import connection, transaction
 from core.prepared import Statement
 from tenants import routing
 from tenants.backend.base import DatabaseWrapper
-from tenants.errors import CafeteriaNotFound, CafeteriaSuspended, CrossedTenantScope, NoTenantScope, StaleTenant
+from tenants.errors import CafeteriaFenced, CafeteriaNotFound, CafeteriaSuspended, CrossedTenantScope, NoTenantScope, StaleTenant
 from tenants.refs import REF_COLUMNS, TenantRef, ref_from_row
 
 ENTER = Statement(
     "enter_scope",
-    f"SELECT set_config('search_path', %(path)s, true), {REF_COLUMNS} FROM public.tenants_cafeteria WHERE id = %(id)s",  # noqa: S608
+    f"""SELECT set_config('search_path', %(path)s, true), {REF_COLUMNS}, coalesce(fenced_until > now(), false)
+        FROM public.tenants_cafeteria WHERE id = %(id)s""",  # noqa: S608
     path="text",
     id="bigint",
 )
@@ -39,11 +40,14 @@ def current_tenant_or_none() -> TenantRef | None:
 
 
 @contextmanager
-def tenant_scope(ref: TenantRef, *, also_suspended: bool = False, also_closed: bool = False) -> Iterator[TenantRef]:
+def tenant_scope(
+    ref: TenantRef, *, also_suspended: bool = False, also_closed: bool = False, also_fenced: bool = False
+) -> Iterator[TenantRef]:
     """Opens a transaction in which the cafeteria's tables can be queried, and yields a fresh reference to it.
 
     Inside its own scope it is a savepoint. Raises CrossedTenantScope inside another cafeteria's scope, StaleTenant when the cafeteria has
-    changed or was restored since `ref` was made, CafeteriaSuspended and CafeteriaNotFound (closed) unless asked for.
+    changed or was restored since `ref` was made; CafeteriaSuspended, CafeteriaNotFound (closed) and CafeteriaFenced (a restore is
+    exchanging its schema) unless asked for.
     Never call outside services in it: the transaction would wait for them.
     """
     outer = current_tenant_or_none()
@@ -56,7 +60,9 @@ def tenant_scope(ref: TenantRef, *, also_suspended: bool = False, also_closed: b
     nested = connection.in_atomic_block
     try:
         with transaction.atomic():
-            fresh = _enter(ref)
+            fresh, fenced = _enter(ref)
+            if fenced and not also_fenced:
+                raise CafeteriaFenced
             _check_status(fresh, also_suspended=also_suspended, also_closed=also_closed)
             _wrapper().set_tenant(fresh)
             try:
@@ -109,16 +115,17 @@ def request_scope(request: Any) -> Iterator[TenantRef]:
         yield fresh
 
 
-def _enter(ref: TenantRef) -> TenantRef:
+def _enter(ref: TenantRef) -> tuple[TenantRef, bool]:
+    """(the reference as of now, whether the cafeteria is fenced)."""
     with connection.cursor() as cursor:
         ENTER.run(cursor, {"path": _path(ref), "id": ref.id})
         row = cursor.fetchone()
     if row is None:
         raise StaleTenant(ref.schema_name)
-    fresh = ref_from_row(row[1:])
+    fresh = ref_from_row(row[1:-1])
     if (fresh.generation, fresh.revision) != (ref.generation, ref.revision):
         raise StaleTenant(ref.schema_name)
-    return fresh
+    return fresh, row[-1]
 
 
 def _check_status(ref: TenantRef, *, also_suspended: bool, also_closed: bool) -> None:

@@ -1,0 +1,53 @@
+"""The backups there are. In public: they survive the restore of a cafeteria, and its end (wall 7)."""
+
+from django.db import models
+
+from core.jobs.models import new_job_id as new_id
+
+
+class Backup(models.Model):
+    """One whole bundle. The row is written when the file is there."""
+
+    class Kind(models.TextChoices):
+        HOURLY = "hourly"
+        WEEKLY = "weekly"  # with the pictures in it; kept longer
+        MANUAL = "manual"
+        SAFETY = "safety"  # before a restore
+        FINAL = "final"  # when the cafeteria was closed
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    cafeteria_uuid = models.UUIDField()
+    cafeteria_id = models.BigIntegerField()
+    slug = models.CharField(max_length=63)  # as it was
+    kind = models.CharField(max_length=8, choices=Kind)
+    taken_at = models.DateTimeField()  # the moment that is in it
+    finished_at = models.DateTimeField()
+    size = models.BigIntegerField()  # bytes
+    rows = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)  # of the file
+    head = models.CharField(max_length=64)
+    key_id = models.CharField(max_length=80)
+    file = models.CharField(max_length=200)  # within settings.BACKUP_FOLDER
+    manifest = models.JSONField()
+    proven_at = models.DateTimeField(null=True)  # when it was last restored into a scratch schema and found right
+    error = models.CharField(max_length=300, blank=True, default="")  # of the last proof
+
+    class Meta:
+        indexes = [models.Index(fields=["cafeteria_uuid", "-taken_at"], name="ops_backup_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.slug} {self.taken_at:%Y-%m-%d %H:%M} {self.kind}"
+
+
+class BackupTurn(models.Model):
+    """When a cafeteria's next backup is due, and what it looked like at the newest."""
+
+    cafeteria_uuid = models.UUIDField(primary_key=True)
+    due_at = models.DateTimeField(db_index=True)
+    fingerprint = models.CharField(max_length=200, blank=True, default="")  # equal: nothing has changed since
+    newest_at = models.DateTimeField(null=True)  # the moment of the newest backup, or at which nothing had changed since it
+    weekly_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(default=0)  # in a row
+
+    def __str__(self) -> str:
+        return f"{self.cafeteria_uuid} due {self.due_at}"

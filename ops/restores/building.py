@@ -1,0 +1,93 @@
+"""The side schema: a bundle's rows beside the live ones, proven to be what the bundle's manifest says."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ops.backups.bundles.data import Manifest
+from ops.backups.bundles.reading import load_bundle
+from ops.backups.errors import BundleRefused
+from ops.backups.media import store_media
+from tenants.provisioning.heads import Key, disk_loader
+from tenants.refs import TenantRef
+from tenants.sides import Side, new_side
+
+type Step = Callable[[str], None]
+
+
+def check_suits(manifest: Manifest, ref: TenantRef) -> None:
+    """Raises BundleRefused for another cafeteria's bundle, and for one of newer code than this."""
+    if manifest.uuid != ref.uuid:
+        raise BundleRefused(f"it is of another cafeteria ({manifest.slug}).")
+    known = disk_loader().disk_migrations.keys()
+    newer = [f"{app}.{name}" for app, name in manifest.migrations if (app, name) not in known]
+    if newer:
+        raise BundleRefused(f"newer code wrote it ({newer[0]} is not known here). Restore it with that code.")
+    if manifest.currency != ref.currency:
+        raise BundleRefused(f"the cafeteria sold in {manifest.currency} then and sells in {ref.currency} now.")
+
+
+@contextmanager
+def built_side(schema_name: str, path: Path, manifest: Manifest, *, step: Step, files: bool = True) -> Iterator[tuple[Side, str]]:
+    """(the side with the bundle's rows, its migration head) at the code's head, before it is committed. With `files`, pictures are put back.
+
+    Raises BundleRefused when the rows are not, to the byte, those of the manifest.
+    """
+    with new_side(schema_name) as side:
+        load_bundle(
+            path,
+            manifest,
+            make_schema=side.run,
+            load_table=side.load,
+            store_media=(lambda key, content: _put_back(key, content)) if files else None,
+            step=step,
+        )
+        side.set_sequences(manifest.sequences)
+        side.check()
+        compare_side(side, manifest)
+        step("migrations")
+        head = side.migrate()
+        yield side, head
+
+
+def compare_side(side: Side, manifest: Manifest) -> None:
+    """Read every row back. Raises BundleRefused for the first table that differs."""
+    contents = side.contents
+    expected = {table.name: table for table in manifest.tables}
+    shapes = {shape.name: shape for shape in contents.tables()}
+    if shapes.keys() != expected.keys():
+        raise BundleRefused("its schema makes other tables than it has rows for.")
+    for name, facts in expected.items():
+        digest = Digest()
+        contents.copy_out(facts.shape, digest)
+        if (digest.sha256, digest.rows) != (facts.sha256, facts.rows):
+            raise BundleRefused(f"the restored rows of {name} are not those of its manifest.")
+    sequences = contents.sequences()
+    for name, newest in manifest.sequences.items():
+        if sequences.get(name, newest) != newest:
+            raise BundleRefused(f"the sequence of {name} does not go on where it stood.")
+
+
+class Digest:
+    """What COPY writes to, to be compared only."""
+
+    def __init__(self) -> None:
+        self._digest, self.rows = hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        self.rows += data.count(b"\n")
+        return len(data)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def migrations_of(manifest: Manifest) -> tuple[Key, ...]:
+    return manifest.migrations
+
+
+def _put_back(key: str, content: bytes) -> None:
+    store_media(key, content)

@@ -1,0 +1,31 @@
+from core.errors import AppError, NotFound
+
+
+class RestoreUnderWay(AppError):
+    """A restore of this cafeteria is under way. Wait for its end."""
+
+    code = "restore_under_way"
+    status = 409
+
+
+class RestoreNotFound(NotFound):
+    """There is no such restore."""
+
+    code = "restore_not_found"
+
+
+class CannotUndo(AppError):
+    """This restore cannot be undone: {reason}"""
+
+    code = "cannot_undo"
+    status = 409
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+
+
+class CafeteriaBusy(AppError):
+    """The cafeteria's tables could not be locked: something holds them. Nothing was changed; try again."""
+
+    code = "cafeteria_busy"
+    status = 503

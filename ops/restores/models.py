@@ -1,0 +1,50 @@
+from django.db import models
+
+from core.jobs.models import new_job_id as new_id
+
+
+class Restore(models.Model):
+    """One cafeteria going back. The row says how far it is: whoever finds it goes on from there."""
+
+    class Phase(models.TextChoices):
+        WAITING = "waiting"
+        BUILT = "built"  # the side schema is there, verified
+        EXCHANGED = "exchanged"  # and live
+        DONE = "done"
+        FAILED = "failed"  # the live cafeteria is as it was
+        UNDONE = "undone"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    cafeteria_uuid = models.UUIDField()
+    cafeteria_id = models.BigIntegerField()
+    backup_id = models.UUIDField(null=True)  # null: from a file
+    file = models.CharField(max_length=400)  # the bundle
+    parts = models.JSONField(default=list)  # database, files
+    phase = models.CharField(max_length=10, choices=Phase, default=Phase.WAITING)
+    side_schema = models.CharField(max_length=63, blank=True, default="")
+    kept_schema = models.CharField(max_length=63, blank=True, default="")  # what was live before
+    kept_head = models.CharField(max_length=64, blank=True, default="")
+    head = models.CharField(max_length=64, blank=True, default="")
+    moment = models.DateTimeField(null=True)  # that it goes back to
+    requested_by = models.CharField(max_length=254, blank=True, default="")
+    job_id = models.UUIDField(null=True)
+    started_at = models.DateTimeField()
+    exchanged_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    undo_until = models.DateTimeField(null=True)
+    away_seconds = models.FloatField(null=True)  # how long the cafeteria was fenced
+    error = models.CharField(max_length=500, blank=True, default="")
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cafeteria_uuid"],
+                condition=models.Q(phase__in=["waiting", "built", "exchanged"]),
+                name="ops_one_restore_a_cafeteria",
+            )
+        ]
+        indexes = [models.Index(fields=["cafeteria_uuid", "-started_at"], name="ops_restore_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.cafeteria_uuid} {self.phase}"

@@ -1,0 +1,143 @@
+"""A second schema of one cafeteria, made beside the live one, and the exchange of the two.
+
+Everything until the exchange is of no concern to the live schema. The exchange locks every live table first: a rename alone waits for
+nobody, and would tear an open transaction between the two.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from tenants import routing
+from tenants.locks import cafeteria_lock, wait_for_lock
+from tenants.models import Cafeteria, Pulse
+from tenants.provisioning.heads import current_head
+from tenants.provisioning.recording import migrate_scope_to_leaves
+from tenants.provisioning.schema import create_schema, run_script, scratch_ref
+from tenants.refs import TenantRef
+from tenants.scope import unchecked_scope
+from tenants.snapshots import SEQUENCES, Snapshot, Source, TableShape, quoted
+
+LOCK_TIMEOUT = "3s"
+TABLES = "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' ORDER BY relname"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A schema that is just being filled, within the transaction that makes it."""
+
+    schema_name: str
+
+    def run(self, statements: Sequence[str]) -> None:
+        run_script(statements)
+
+    def load(self, table: TableShape, source: Source) -> None:
+        with connection.cursor() as cursor:
+            cursor.copy_expert(table.copy_in, source)
+
+    def set_sequences(self, newest: dict[str, int]) -> None:
+        """By "table.column": the newest number that was given. Sequences that are not named stay as they are."""
+        with connection.cursor() as cursor:
+            cursor.execute(SEQUENCES, [quoted(self.schema_name)])
+            for table, column, sequence in cursor.fetchall():
+                if (value := newest.get(f"{table}.{column}")) is not None:
+                    cursor.execute("SELECT setval(%s::regclass, greatest(%s, 1), %s)", [sequence, value, value > 0])
+
+    def check(self) -> None:
+        """Every foreign key holds now, and the planner knows the rows. Raises IntegrityError."""
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute(TABLES, [quoted(self.schema_name)])
+            for (table,) in cursor.fetchall():
+                cursor.execute(f"ANALYZE {table}")
+
+    def migrate(self) -> str:
+        """To the newest migrations on disk; the head that it is at then."""
+        migrate_scope_to_leaves()
+        return current_head()
+
+    @property
+    def contents(self) -> Snapshot:
+        """To read it back."""
+        return Snapshot(connection, self.schema_name)
+
+
+def side_name(ref: TenantRef) -> str:
+    """A new name for a schema beside the cafeteria's."""
+    return f"{ref.schema_name}_s{secrets.token_hex(4)}"
+
+
+def kept_name(ref: TenantRef) -> str:
+    """A new name for the schema that the cafeteria leaves."""
+    return f"{ref.schema_name}_k{secrets.token_hex(4)}"
+
+
+@contextmanager
+def new_side(schema_name: str) -> Iterator[Side]:
+    """An empty schema of that name, filled in the block: all of it is there afterwards, or nothing."""
+    with transaction.atomic():
+        create_schema(schema_name)
+        with unchecked_scope(scratch_ref(schema_name)):
+            yield Side(schema_name=schema_name)
+
+
+def schema_exists(schema_name: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", [schema_name])
+        return bool(cursor.fetchone()[0])
+
+
+def fence(ref: TenantRef, *, seconds: float) -> None:
+    """Refuse the cafeteria's scopes for so long, with 503 and Retry-After. It falls by itself: whoever raised it may die."""
+    Cafeteria.objects.filter(pk=ref.id).update(fenced_until=timezone.now() + timedelta(seconds=seconds))
+
+
+def unfence(ref: TenantRef) -> None:
+    Cafeteria.objects.filter(pk=ref.id).update(fenced_until=None)
+
+
+def exchange_schemas(ref: TenantRef, *, side: str, kept: str, head: str, before: Callable[[Any, str, str], None] | None = None) -> None:
+    """Let the side be the cafeteria's schema, and keep the live one under the name `kept`; a new generation begins.
+
+    One transaction: killed at any time, one of the two is live and whole. Numbers that were given are not given again. `before` is called
+    in it with (cursor, live schema, side) quoted, when nobody else can write any more. Raises django's OperationalError when the live
+    tables could not be locked in time: nothing has happened then.
+    """
+    live = quoted(ref.schema_name)
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+        wait_for_lock(cafeteria_lock(ref.id))
+        cursor.execute(TABLES, [live])
+        tables = [f"{live}.{table}" for (table,) in cursor.fetchall()]
+        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        _never_below(cursor, live, quoted(side))
+        if before is not None:
+            before(cursor, live, quoted(side))
+        cursor.execute(f"ALTER SCHEMA {live} RENAME TO {quoted(kept)}")
+        cursor.execute(f"ALTER SCHEMA {quoted(side)} RENAME TO {live}")
+        changed = {"generation": F("generation") + 1, "revision": F("revision") + 1, "schema_head": head}
+        Cafeteria.objects.filter(pk=ref.id).update(**changed)
+        Pulse.objects.filter(cafeteria_id=ref.id).update(menu=F("menu") + 1, orders=F("orders") + 1)
+        transaction.on_commit(lambda: routing.forget(ref.id))
+
+
+def _never_below(cursor: Any, live: str, side: str) -> None:
+    """The side's sequences go on at least where the live ones stand: an id never means two things."""
+    cursor.execute(SEQUENCES, [live])
+    standing = {(table, column): f"{live}.{sequence}" for table, column, sequence in cursor.fetchall()}
+    cursor.execute(SEQUENCES, [side])
+    for table, column, sequence in cursor.fetchall():
+        if (theirs := standing.get((table, column))) is not None:
+            # setval takes the larger of the two, and whether it was given yet.
+            cursor.execute(
+                f"""SELECT setval(%s::regclass, l.last_value, l.is_called) FROM {theirs} l, {side}.{sequence} s
+                    WHERE l.last_value > s.last_value OR (l.last_value = s.last_value AND l.is_called)""",  # noqa: S608 - names from the catalogue
+                [f"{side}.{sequence}"],
+            )
