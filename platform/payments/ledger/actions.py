@@ -123,7 +123,7 @@ def take_at_counter(*, cafeteria_uuid: UUID, order: OrderFacts, method: str, act
     return payment
 
 
-def close_checkout(*, payment_id: UUID) -> None:
+def close_checkout(*, payment_id: UUID, attempts: int = 3) -> None:
     """Tell Mercado Pago that the checkout is over, and cancel what is still undecided in it. Outside every scope; twice is once.
 
     Raises GatewayUnavailable, GatewayRefused and TokenRefused: reconciliation asks for it again.
@@ -133,7 +133,7 @@ def close_checkout(*, payment_id: UUID) -> None:
     if seller is None:
         return
     token = token_of(seller)
-    outside = gateway(token)
+    outside = gateway(token, attempts=attempts)
     try:
         if payment.preference_id and payment.preference_closed_at is None:
             with suppress(ChargeNotFound):
