@@ -13,7 +13,7 @@ from deploy.mercadopago.messages import Request, Response, answer
 from deploy.mercadopago.oauth import grant_code, revoke
 from deploy.mercadopago.payments import OUTCOMES, check_transition, move_payment, pay_preference
 from deploy.mercadopago.preferences import is_open
-from deploy.mercadopago.refunds import open_chargeback, refund_payment, resolve_chargeback
+from deploy.mercadopago.refunds import open_chargeback, refund_payment, resolve_chargeback, settle_refund
 from deploy.mercadopago.sites import SITES, read_amount
 from deploy.mercadopago.store import Document
 
@@ -21,6 +21,7 @@ _CHOICES = {
     "webhooks": {"auto", "manual"},
     "return": {"redirect_before_webhook", "webhook_before_redirect", "close_tab"},
     "billing": {"auto", "manual"},
+    "refunds": {"approved", "in_process", "rejected"},
 }
 _CARDS = {"approved", "rejected"}
 
@@ -92,6 +93,15 @@ def transition_payment(emulator: Emulator, request: Request, identifier: str) ->
     if status == "charged_back" and was != "charged_back":
         open_chargeback(emulator, payment)
     return answer(payment.public())
+
+
+def end_refund(emulator: Emulator, request: Request, identifier: str, refund: str) -> Response:
+    payment, status = emulator.store.find("payment", identifier), request.json().get("status")
+    if payment is None:
+        raise not_found("Payment not found")
+    if status not in {"approved", "rejected"}:
+        raise bad_request("status must be approved or rejected")
+    return answer(settle_refund(emulator, payment, refund, status=status))
 
 
 def authorize_preapproval(emulator: Emulator, request: Request, identifier: str) -> Response:
@@ -185,6 +195,7 @@ ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
     ("POST", r"/_emu/sellers/(\d+)/deauthorize", deauthorize_seller),
     ("POST", r"/_emu/payments", add_payment),
     ("POST", r"/_emu/payments/(\d+)/transition", transition_payment),
+    ("POST", r"/_emu/payments/(\d+)/refunds/(\d+)", end_refund),
     ("POST", r"/_emu/preapprovals/(\w+)/authorize", authorize_preapproval),
     ("POST", r"/_emu/preapprovals/(\w+)/charge", charge_preapproval),
     ("POST", r"/_emu/faults", add_fault),

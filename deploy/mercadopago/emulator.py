@@ -20,6 +20,7 @@ DEFAULTS = {
     "return_delay": 2.0,  # seconds from the redirect to the webhook, if that comes first
     "workers": 8,
     "webhook_timeout": ANSWERED_WITHIN,
+    "refunds": "approved",  # in_process, rejected: what becomes of those that a seller asks for
     "billing": "manual",  # auto: the clock charges subscriptions
 }
 

@@ -29,7 +29,7 @@ def create_refund(emulator: Emulator, request: Request, identifier: str) -> Resp
         raise bad_request("The action requested is not valid for the current payment state", code=2063)
     if (payment.approved or 0) + REFUNDABLE_FOR < emulator.clock.now():
         raise bad_request("Payment too old to be refunded", code=2024)
-    return answer(refund_payment(emulator, payment, amount), 201)
+    return answer(refund_payment(emulator, payment, amount, status=emulator.settings["refunds"]), 201)
 
 
 def list_refunds(emulator: Emulator, request: Request, identifier: str) -> Response:
@@ -43,8 +43,11 @@ def show_refund(emulator: Emulator, request: Request, identifier: str, refund: s
     raise not_found("Refund not found")
 
 
-def refund_payment(emulator: Emulator, payment: Document, amount: Decimal | None) -> dict[str, object]:
-    """Gives back that much, or all that is left. Raises ApiError (400) for more than that. Within a transaction."""
+def refund_payment(emulator: Emulator, payment: Document, amount: Decimal | None, *, status: str = "approved") -> dict[str, object]:
+    """Gives back that much, or all that is left; nothing moves yet while it is in process. Raises ApiError (400) for more than that.
+
+    Within a transaction.
+    """
     body = payment.body
     paid, returned = (as_decimal(body[name]) for name in ("transaction_amount", "transaction_amount_refunded"))
     back = paid - returned if amount is None else amount
@@ -52,13 +55,37 @@ def refund_payment(emulator: Emulator, payment: Document, amount: Decimal | None
         raise ApiError(400, "bad_request", "The amount exceeds what is left of the payment")
     now = emulator.clock.now()
     number = emulator.store.next_number("refund", first=now // SECOND)
-    refund = {"id": number, "payment_id": body["id"], "amount": as_number(back), "status": "approved", "date_created": stamp(now)}
+    refund = {"id": number, "payment_id": body["id"], "amount": as_number(back), "status": status, "date_created": stamp(now)}
     refund |= {"metadata": {}, "source": {"id": str(payment.owner), "name": "seller", "type": "collector"}, "reason": None}
     body["refunds"].append(refund)
+    if status == "approved":
+        _give_back(emulator, payment, back)
+    else:
+        emulator.store.save(payment)
+    return refund
+
+
+def settle_refund(emulator: Emulator, payment: Document, identifier: str, *, status: str) -> dict[str, object]:
+    """Ends one that is in process. Raises ApiError (404, 400). Within a transaction."""
+    refund: dict[str, object] | None = next((known for known in payment.body["refunds"] if str(known["id"]) == identifier), None)
+    if refund is None:
+        raise not_found("Refund not found")
+    if refund["status"] != "in_process":
+        raise bad_request(f"A refund that is {refund['status']} does not become {status}")
+    refund["status"] = status
+    if status == "approved":
+        _give_back(emulator, payment, Decimal(str(refund["amount"])))
+    else:
+        emulator.store.save(payment)
+    return refund
+
+
+def _give_back(emulator: Emulator, payment: Document, back: Decimal) -> None:
+    body = payment.body
+    paid, returned = (as_decimal(body[name]) for name in ("transaction_amount", "transaction_amount_refunded"))
     body["transaction_amount_refunded"] = as_number(returned + back)
     is_whole = returned + back >= paid
     move_payment(emulator, payment, status="refunded" if is_whole else "approved", detail=None if is_whole else "partially_refunded")
-    return refund
 
 
 def open_chargeback(emulator: Emulator, payment: Document) -> None:

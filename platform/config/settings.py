@@ -243,6 +243,7 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.sellers.jobs.refresh_tokens": {"every": 3600, "queue": "long"},
     "payments.reconciliation.jobs.check_payments": {"every": 60, "queue": "short"},
     "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
+    "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "10:00", "queue": "long"},
     "payments.inbox.jobs.prune": {"every": 86400, "at": "08:30", "queue": "short"},
 }
 

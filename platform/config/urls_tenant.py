@@ -15,12 +15,13 @@ from shop.menu.api import router as menu_router
 from shop.menu.urls import urlpatterns as menu_urls
 from shop.money.urls import urlpatterns as money_urls
 from shop.orders.api import router as orders_router
+from shop.orders.payments.api import router as payments_router
 from shop.people.api import router as auth_router
 from shop.people.urls import urlpatterns as people_urls
 from shop.storefront.urls import urlpatterns as storefront_urls
 
 # In the order of their traffic: addresses are tried one after another.
-for router in (menu_router, orders_router, auth_router):
+for router in (menu_router, orders_router, payments_router, auth_router):
     cafeteria_api.add_router("", router)
 
 api_urls = cafeteria_api.urls

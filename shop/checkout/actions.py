@@ -1,4 +1,4 @@
-"""Every change of the cart, and the step from a cart to an order."""
+"""Every change of the cart, the step from a cart to an order, and from an order to its payment online."""
 
 import hashlib
 import json
@@ -9,11 +9,20 @@ from typing import Any
 from django.db import transaction
 
 from core.identity.callers import Caller
+from payments.ledger.actions import open_checkout, start_payment
+from payments.ledger.data import Actor
+from payments.ledger.errors import NotConnected
+from payments.ledger.models import Payment
+from payments.sellers.queries import accepts_online
 from shop.checkout.errors import CartFull, TotalChanged
 from shop.checkout.queries import MOST_LINES, MOST_OF_A_LINE, SESSION_KEY, CartLine, read_cart
 from shop.orders.actions import place_order
 from shop.orders.data import NewLine, NewOrder, PlacedOrder
+from shop.orders.payments.actions import facts_of, lock_order, wait_for_payment
+from shop.orders.queries import order_by_secret
+from tenants.scope import current_tenant
 
+CHECKOUT_ATTEMPTS = 2  # at Mercado Pago, while somebody waits
 LARGEST_CART = 2_200  # bytes: the cart shares a cookie with the sign-in and the CSRF secret
 type Session = MutableMapping[str, Any]
 
@@ -50,6 +59,37 @@ def place_cart(*, order: NewOrder, expected: Decimal, caller: Caller | None, key
         if not placed.replayed and Decimal(json.loads(placed.body)["subtotal"]) != expected:
             raise TotalChanged
     return placed
+
+
+def pay_online(*, secret: str, return_url: str, caller: Caller | None, is_new: bool = False) -> Payment:
+    """Begins the payment at Mercado Pago of what is due on the order, or finds the one that is open. Asks nobody outside.
+
+    An order that `is_new`, or that waits for its payment already, waits until the payment's time is over. In the cafeteria's scope; go on,
+    outside, with checkout_address. Raises NotConnected, NothingDue, OrderIsCancelled, OrderNotFound.
+    """
+    tenant = current_tenant()
+    email, name = (caller.email, caller.full_name) if caller is not None and not caller.is_staff else ("", "")
+    with transaction.atomic():
+        lock_order(secret)  # First: nothing of what is read next changes any more.
+        order = order_by_secret(secret)
+        payment = start_payment(
+            cafeteria_uuid=tenant.uuid,
+            order=facts_of(order, payer_email=email, payer_name=name, with_copy=True),
+            amount=order.total - order.paid,
+            return_url=return_url,
+            actor=Actor(person_id=caller.id, label=caller.email) if caller is not None else Actor(),
+        )
+        if not accepts_online(tenant.uuid):
+            raise NotConnected
+        if is_new or order.pay_by is not None:
+            assert payment.expires_at is not None
+            wait_for_payment(order_id=order.pk, until=payment.expires_at)
+    return payment
+
+
+def checkout_address(payment: Payment) -> str:
+    """Where the buyer pays it. Outside every scope: asks Mercado Pago, once for each payment. Raises payments.gateway.errors."""
+    return open_checkout(payment_id=payment.pk, attempts=CHECKOUT_ATTEMPTS).init_point
 
 
 def as_new_lines(lines: Sequence[CartLine]) -> tuple[NewLine, ...]:

@@ -19,7 +19,8 @@ TIP_PERCENTS = (0, 5, 10, 15)
 OTHER_TIP = "other"
 SLOT = timedelta(minutes=15)
 SLOTS = 24
-REMEMBERED = ("name", "contact", "where", "table", "tip", "tip_other", "notes", "when")
+ONLINE, AT_COUNTER = "online", "counter"
+REMEMBERED = ("name", "contact", "where", "table", "tip", "tip_other", "notes", "when", "pay")
 
 
 class CheckoutForm(forms.Form):
@@ -35,6 +36,7 @@ class CheckoutForm(forms.Form):
         min_value=Decimal(0), max_digits=10, required=False, error_messages={"invalid": _("Write an amount in numbers.")}
     )
     notes = forms.CharField(max_length=300, required=False)
+    pay = forms.ChoiceField(choices=[(ONLINE, ONLINE), (AT_COUNTER, AT_COUNTER)], required=False)  # nothing: at the counter
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, tenant: TenantRef, signed_in: bool, **options: Any) -> None:
         super().__init__(data, **options)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -66,6 +68,12 @@ class PricedCart:
     @property
     def has_changed(self) -> bool:
         return any(line.was is not None for line in self.lines)
+
+
+def return_url(host: str, secret: str) -> str:
+    """Where Mercado Pago sends the buyer back to: an address of the cafeteria on the host that the buyer is on."""
+    port = f":{settings.PUBLIC_PORT}" if settings.PUBLIC_PORT else ""
+    return f"{settings.PUBLIC_SCHEME}://{host}{port}{reverse('come_back', args=[secret])}"
 
 
 def read_cart(session: Mapping[str, Any]) -> list[CartLine]:

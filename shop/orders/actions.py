@@ -125,14 +125,12 @@ def _move(order: Order, status: str, actor: Caller | None, note: str = "") -> Or
     OrderEvent.objects.create(
         order=order, at=order.updated_at, kind=status, before=before, actor_id=actor.id if actor is not None else None, note=note
     )
+    # The products before the money, and the pulse last: whoever places an order locks them in this order too.
+    given_back = status == Status.CANCELLED and _give_stock_back(order)
     if status == Status.CANCELLED:
-        label = actor.email if actor is not None else ""
-        release_order(
-            cafeteria_uuid=current_tenant().uuid,
-            order_key=order.secret,
-            actor=Actor(person_id=actor.id if actor is not None else None, label=label),
-        )
-    if status == Status.CANCELLED and _give_stock_back(order):
+        who = Actor(person_id=actor.id, label=actor.email) if actor is not None else Actor()
+        release_order(cafeteria_uuid=current_tenant().uuid, order_key=order.secret, actor=who)
+    if given_back:
         bump_menu_and_orders()
     else:
         bump_orders()
@@ -182,7 +180,7 @@ def _first_answer(key: Key) -> PlacedOrder:
     if fingerprint != key.fingerprint:
         raise IdempotencyConflict
     order = Order.objects.prefetch_related("items").get(pk=order_id)
-    order.status, order.payment_status, order.updated_at = Status.PENDING, Order.PaymentStatus.PENDING, order.created_at
+    order.status, order.payment_status, order.updated_at = Status.PENDING, _first_payment_status(order.total), order.created_at
     order.paid = order.refunded = NOTHING
     return PlacedOrder(id=order.pk, number=order.number, secret=order.secret, body=orjson.dumps(order_payload(order)), replayed=True)
 
@@ -242,10 +240,11 @@ def _order_row(order: NewOrder, lines: list[PricedLine], caller: Caller | None, 
         raise AmountTooLarge
     staff = caller is not None and caller.is_staff
     guest = order.guest or Guest(name="")
+    total = quantize(subtotal + order.tip, tenant.currency)
     return {
         "day": business_date(now, zone=tenant.zone, cutoff=tenant.day_cutoff),
         "status": Status.PENDING.value,
-        "payment_status": Order.PaymentStatus.PENDING.value,
+        "payment_status": _first_payment_status(total),
         "channel": (Order.Channel.COUNTER if staff else Order.Channel.ONLINE).value,
         "customer": caller.id if caller is not None and not staff else None,
         "placed_by": caller.id if caller is not None and staff else None,
@@ -258,10 +257,15 @@ def _order_row(order: NewOrder, lines: list[PricedLine], caller: Caller | None, 
         "pickup_at": order.pickup_at,
         "subtotal": subtotal,
         "tip": quantize(order.tip, tenant.currency),
-        "total": quantize(subtotal + order.tip, tenant.currency),
+        "total": total,
         "currency": tenant.currency,
         "secret": secrets.token_urlsafe(16),
     }
+
+
+def _first_payment_status(total: Decimal) -> str:
+    """Of an order that is free nothing is due: it is paid from the first."""
+    return (Order.PaymentStatus.PENDING if total else Order.PaymentStatus.PAID).value
 
 
 def _counted(lines: list[PricedLine]) -> dict[int, int]:

@@ -117,9 +117,9 @@ class DayCounter(TenantModel):
 
 
 class IdempotencyKey(TenantModel):
-    """Which order a request that may be sent again has placed."""
+    """Which order a request that may be sent again has placed, or has been given a payment for."""
 
-    caller = models.CharField(max_length=40)  # person:<id>, or guest
+    caller = models.CharField(max_length=40)  # person:<id>, or guest; payment:person:<id> and payment:order:<id> when it asked to pay
     key = models.CharField(max_length=128)
     fingerprint = models.CharField(max_length=64)  # of the request's body
     order_id = models.BigIntegerField()

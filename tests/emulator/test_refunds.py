@@ -105,3 +105,24 @@ def test_a_key_is_needed_and_is_not_long(merchant: Merchant, payment: dict[str, 
 def test_money_that_was_charged_back_does_not_go_back_twice(merchant: Merchant, payment: dict[str, Any]) -> None:
     merchant.emulator.transition(payment["id"], "charged_back")
     assert merchant.refund(payment["id"])["response"]["cause"][0]["code"] == 2063
+
+
+@pytest.mark.parametrize(("end", "status", "back"), [("approved", "refunded", 4500.5), ("rejected", "approved", 0)])
+def test_a_refund_can_take_its_time(merchant: Merchant, payment: dict[str, Any], end: str, status: str, back: float) -> None:
+    merchant.emulator.settings(refunds="in_process")
+    refund = merchant.refund(payment["id"])["response"]
+    assert (refund["status"], merchant.payment(payment["id"])["transaction_amount_refunded"]) == ("in_process", 0)
+    address = f"/_emu/payments/{payment['id']}/refunds/{refund['id']}"
+    assert merchant.emulator.control("POST", address, {"status": end})["status"] == end
+    now = merchant.payment(payment["id"])
+    assert (now["status"], now["transaction_amount_refunded"], now["refunds"][0]["status"]) == (status, back, end)
+    assert merchant.emulator.request("POST", address, {"status": end}).status_code == 400
+    assert merchant.emulator.request("POST", f"{address}9", {"status": end}).status_code == 404
+    assert merchant.emulator.request("POST", "/_emu/payments/1/refunds/1", {"status": end}).status_code == 404
+    assert merchant.emulator.request("POST", address, {"status": "lost"}).status_code == 400
+
+
+def test_a_refund_can_be_rejected(merchant: Merchant, payment: dict[str, Any]) -> None:
+    merchant.emulator.settings(refunds="rejected")
+    assert merchant.refund(payment["id"], key="one")["response"]["status"] == "rejected"
+    assert merchant.payment(payment["id"])["transaction_amount_refunded"] == 0

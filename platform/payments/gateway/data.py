@@ -29,6 +29,7 @@ class RefundSnapshot:
     mp_refund_id: str
     amount: Decimal
     status: str  # approved, in_process, rejected
+    created_at: datetime | None = None  # None: it does not say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -100,7 +100,10 @@ class MercadoPago:
 
     def account(self) -> Account:
         found = self._ask("account", lambda: sdk(self._token).user().get(self._options()))
-        return Account(user_id=int(_text(found, "id")), nickname=str(found.get("nickname") or ""), site_id=_text(found, "site_id"))
+        user_id, site_id = _text(found, "id"), _text(found, "site_id")
+        if not user_id.isdecimal():
+            raise GatewayUnavailable
+        return Account(user_id=int(user_id), nickname=str(found.get("nickname") or ""), site_id=site_id)
 
     def _search(self, filters: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
         """(a page of payments, how many there are). An error is an error here, never an empty page."""
@@ -109,7 +112,7 @@ class MercadoPago:
             page, total = found["results"], int(found["paging"]["total"])
         except (KeyError, TypeError, ValueError):
             raise GatewayUnavailable from None
-        if not isinstance(page, list):
+        if not isinstance(page, list) or not all(isinstance(body, dict) for body in page):
             raise GatewayUnavailable
         return page, total
 

@@ -12,10 +12,17 @@ from payments.gateway.errors import GatewayUnavailable
 
 REFUND_STATES = {"approved": "approved", "rejected": "rejected", "cancelled": "rejected"}  # all others: in_process
 CENT = Decimal("0.01")
+# What comes of reading JSON that is shaped otherwise.
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidOperation)
 
 
 def to_wire(amount: Decimal, currency: str) -> int | float:
-    """A number for JSON: whole for a currency without decimals. ValueError for an amount that the currency cannot have."""
+    """A number for JSON: whole for a currency without decimals. ValueError for an amount that the currency cannot have.
+
+    One in a currency that we do not take goes as it came: only to be given back.
+    """
+    if currency not in DECIMALS:
+        return float(amount)
     if not is_exact(amount, currency):
         raise ValueError(f"{currency} has {DECIMALS[currency]} decimals")
     return float(quantize(amount, currency)) if DECIMALS[currency] else int(amount)
@@ -24,6 +31,8 @@ def to_wire(amount: Decimal, currency: str) -> int | float:
 def from_wire(number: object, currency: str) -> Decimal:
     """An amount again. One in a currency that we do not take stays as it is: it is looked at, never counted."""
     amount = Decimal(str(number or 0))
+    if not amount.is_finite():
+        raise ValueError("an amount that is no number")
     return quantize(amount, currency) if currency in DECIMALS else amount
 
 
@@ -65,14 +74,19 @@ def read_charge(body: Mapping[str, Any]) -> ChargeSnapshot:
             payment_type=str(body.get("payment_type_id") or ""),
             net=from_wire(net, currency) if net else None,  # 0 stands for not yet known
         )
-    except (KeyError, TypeError, ValueError, InvalidOperation):
+    except UNREADABLE:
         raise GatewayUnavailable from None
 
 
 def read_refund(body: Mapping[str, Any]) -> RefundSnapshot:
     """Raises GatewayUnavailable for what cannot be read."""
     try:
-        amount = Decimal(str(body["amount"])).quantize(CENT)
-        return RefundSnapshot(mp_refund_id=str(body["id"]), amount=amount, status=REFUND_STATES.get(str(body.get("status")), "in_process"))
-    except (KeyError, TypeError, InvalidOperation):
+        made = body.get("date_created")
+        return RefundSnapshot(
+            mp_refund_id=str(body["id"]),
+            amount=Decimal(str(body["amount"])).quantize(CENT),
+            status=REFUND_STATES.get(str(body.get("status")), "in_process"),
+            created_at=moment_from_wire(made) if made else None,
+        )
+    except UNREADABLE:
         raise GatewayUnavailable from None

@@ -23,6 +23,7 @@ from payments.inbox.models import Notification
 from payments.ledger.charges import record_charge
 from payments.sellers.actions import mark_needs_reconnect
 from payments.sellers.models import Seller
+from payments.sellers.queries import token_of
 
 log = structlog.get_logger()
 State = Notification.State
@@ -41,8 +42,8 @@ STORE = """INSERT INTO public.payments_notification (seller_id, cafeteria_uuid, 
 STORE_FOR_PLATFORM = """INSERT INTO public.payments_notification (topic, action, data_id, mp_user_id, request_id, state)
     VALUES (%(topic)s, %(action)s, %(data_id)s, %(user_id)s, %(request_id)s, 'new') RETURNING state, NULL"""
 CLAIM_DUE = """UPDATE public.payments_notification n SET claimed_until = now() + make_interval(secs => %s), attempts = attempts + 1
-    WHERE id IN (SELECT id FROM public.payments_notification WHERE state = 'new' AND try_after <= now()
-        AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
+    WHERE id = ANY(ARRAY(SELECT id FROM public.payments_notification WHERE state = 'new' AND try_after <= now()
+        AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
     RETURNING id, seller_id, topic, data_id, attempts"""
 
 
@@ -154,8 +155,8 @@ def _claim() -> list[Subject]:
 def _asking(subject: Subject) -> Asking | AppError:
     seller = Seller.objects.filter(pk=subject.seller_id).first() if subject.seller_id is not None else None
     try:
-        token = seller.access_token if seller is not None else ""
-    except AppError as error:  # e.g. the vault is locked
+        token = token_of(seller) if seller is not None else ""
+    except AppError as error:
         return error
     return Asking(seller=seller, token=token, topic=subject.topic, data_id=subject.data_id)
 
@@ -185,7 +186,9 @@ def _finish(subject: Subject, asking: Asking | AppError, answer: Answer, worked:
         handler = settings.NOTIFICATION_HANDLERS.get(subject.topic)
         if subject.seller_id is None and handler:
             import_string(handler)(topic=subject.topic, data_id=subject.data_id)
-    except AppError as error:
+    except Exception as error:
+        if not isinstance(error, AppError):  # A fault of ours in one keeps nobody from the others.
+            log.exception("notification_not_worked_off", topic=subject.topic, data_id=subject.data_id)
         if isinstance(error, TokenRefused) and seller is not None and isinstance(asking, Asking):
             mark_needs_reconnect(seller_id=seller.pk, refused_token=asking.token)
         _put_off(subject, error, worked)
@@ -194,19 +197,20 @@ def _finish(subject: Subject, asking: Asking | AppError, answer: Answer, worked:
         _close(subject.ids, State.DONE)
 
 
-def _put_off(subject: Subject, error: AppError, worked: Worked) -> None:
+def _put_off(subject: Subject, error: Exception, worked: Worked) -> None:
     """Later again, a bounded number of times. What is given up is still found by reconciliation."""
+    why = str(error) if isinstance(error, AppError) else type(error).__name__
     if subject.attempts >= MOST_ATTEMPTS:
-        log.warning("notification_given_up", topic=subject.topic, data_id=subject.data_id, error=str(error))
+        log.warning("notification_given_up", topic=subject.topic, data_id=subject.data_id, error=why)
         worked.failed += len(subject.ids)
-        _close(subject.ids, State.FAILED, error=str(error))
+        _close(subject.ids, State.FAILED, error=why)
         return
     unknown = isinstance(error, ChargeNotFound)
     if unknown and subject.attempts == 1:
         log.warning("notification_of_unknown", topic=subject.topic, data_id=subject.data_id)
     wait = min(timedelta(seconds=5 * 3 ** (subject.attempts - 1)), LONGEST_WAIT)
     worked.later += len(subject.ids)
-    Notification.objects.filter(pk__in=subject.ids).update(try_after=timezone.now() + wait, claimed_until=None, error=str(error)[:300])
+    Notification.objects.filter(pk__in=subject.ids).update(try_after=timezone.now() + wait, claimed_until=None, error=why[:300])
     wake_inbox(after=wait.total_seconds())
 
 

@@ -10,22 +10,24 @@ from django.conf import settings
 from django.utils import timezone
 
 from core.audit.actions import record
-from core.errors import IdempotencyConflict
+from core.errors import AppError, IdempotencyConflict
 from core.money import as_text, is_exact, quantize
 from payments.gateway.data import CheckoutRequest, Item
 from payments.gateway.errors import ChargeNotFound, GatewayRefused, TokenRefused
 from payments.gateway.gateway import gateway
-from payments.ledger.cases import UNDECIDED, Case, close_payments, open_case
+from payments.ledger.cases import UNDECIDED, Case, close_payments, lock_request, open_case
 from payments.ledger.data import Actor, OrderFacts, RequestKey, order_book
-from payments.ledger.errors import AmountNotDue, InexactAmount, NotConnected, NothingDue, OrderIsCancelled, PaymentNotFound
+from payments.ledger.errors import AmountNotDue, CheckoutIsOver, InexactAmount, NotConnected, NothingDue, OrderIsCancelled, PaymentNotFound
 from payments.ledger.models import Charge, LedgerEntry, Method, Payment
 from payments.sellers.actions import mark_needs_reconnect
-from payments.sellers.queries import active_seller, seller_of
+from payments.sellers.models import Seller
+from payments.sellers.queries import active_seller, seller_of, token_of
 from tenants.routing import platform_url
 
 Status = Payment.Status
 FIRST_CHECK = timedelta(minutes=2)
 LONGEST_DECISION = timedelta(hours=47)  # Reconciliation looks for 48 h.
+AT_COUNTER = frozenset({Method.CASH.value, Method.CARD.value})
 LEAST_TIME_LEFT = timedelta(minutes=3)  # of a checkout that is shown again
 
 
@@ -42,16 +44,21 @@ def start_payment(
         earlier = _earlier(cafeteria_uuid, request)
         if earlier is not None:
             return earlier
-        _check_due(case, order, amount)
+        if not is_exact(amount, order.currency):
+            raise InexactAmount(currency=order.currency)
+        due = _check_due(case)
+        if amount != due:
+            raise AmountNotDue(due=as_text(due, order.currency), currency=order.currency)
         seller = active_seller(cafeteria_uuid)
-        if seller is None or seller.status != seller.Status.CONNECTED or seller.currency != order.currency:
+        if seller is None or not _takes(seller, order.currency, case):
             raise NotConnected
         reusable = next((payment for payment in reversed(case.payments) if _is_open(payment, amount, case, seller.mp_user_id)), None)
         if reusable is not None:
             return reusable
         payment = _new_payment(case, order, amount, Method.MERCADOPAGO, actor, request)
         payment.collector_id, payment.return_url = seller.mp_user_id, return_url
-        payment.platform_fee = quantize(amount * settings.PLATFORM_FEE_PERCENT / 100, order.currency)
+        fee = quantize(amount * settings.PLATFORM_FEE_PERCENT / 100, order.currency)
+        payment.platform_fee = fee if fee < amount else Decimal(0)
         payment.expires_at = case.now + timedelta(minutes=settings.PAYMENT_MINUTES)
         payment.next_check_at = case.now + FIRST_CHECK
         payment.save(force_insert=True)
@@ -61,16 +68,19 @@ def start_payment(
 
 
 def open_checkout(*, payment_id: UUID, attempts: int = 3) -> Payment:
-    """Open the payment's checkout at Mercado Pago, once, and keep its address. Outside every scope. Raises payments.gateway.errors."""
+    """Open the payment's checkout at Mercado Pago, once, and keep its address. Outside every scope.
+
+    Raises payments.gateway.errors, NotConnected, CheckoutIsOver.
+    """
     payment = Payment.objects.get(pk=payment_id)
     if payment.preference_id:
         return payment
     if payment.closed_at is not None:
-        raise OrderIsCancelled
+        raise CheckoutIsOver
     seller = seller_of(payment.cafeteria_uuid, payment.collector_id or 0)
     if seller is None:
         raise NotConnected
-    token = seller.access_token
+    token = token_of(seller)
     try:
         checkout = gateway(token, attempts=attempts).create_checkout(
             _checkout_request(payment, seller.webhook_key), key=f"open-{payment.pk}"
@@ -82,22 +92,25 @@ def open_checkout(*, payment_id: UUID, attempts: int = 3) -> Payment:
     Payment.objects.filter(pk=payment.pk, preference_id="").update(**found)
     opened = Payment.objects.get(pk=payment_id)
     if opened.closed_at is not None:  # while Mercado Pago was asked
-        close_checkout(payment_id=payment_id)
+        with suppress(AppError):  # Reconciliation closes it then.
+            close_checkout(payment_id=payment_id)
+        raise CheckoutIsOver
     return opened
 
 
 def take_at_counter(*, cafeteria_uuid: UUID, order: OrderFacts, method: str, actor: Actor, request: RequestKey | None = None) -> Payment:
     """Record that what is due was paid at the counter, in cash or on the cafeteria's own terminal. An open checkout is closed.
 
-    In the cafeteria's scope. Raises NothingDue, OrderIsCancelled, IdempotencyConflict.
+    In the cafeteria's scope. Raises NothingDue, OrderIsCancelled, IdempotencyConflict; ValueError for another method.
     """
     request = request or RequestKey()
+    if method not in AT_COUNTER:
+        raise ValueError(f"{method!r} is not paid at the counter.")
     with open_case(cafeteria_uuid, order.key) as case:
         earlier = _earlier(cafeteria_uuid, request)
         if earlier is not None:
             return earlier
-        due = order.total - case.net
-        _check_due(case, order, due)
+        due = _check_due(case)
         payment = _new_payment(case, order, due, Method(method), actor, request)
         payment.save(force_insert=True)
         LedgerEntry.objects.create(
@@ -110,18 +123,36 @@ def take_at_counter(*, cafeteria_uuid: UUID, order: OrderFacts, method: str, act
     return payment
 
 
-def close_checkout(*, payment_id: UUID) -> None:
-    """Tell Mercado Pago that the checkout is over, and cancel what is still undecided in it. Outside every scope; twice is once."""
+def close_checkout(*, payment_id: UUID, attempts: int = 3) -> None:
+    """Tell Mercado Pago that the checkout is over, and cancel what is still undecided in it. Outside every scope; twice is once.
+
+    Raises GatewayUnavailable, GatewayRefused and TokenRefused: reconciliation asks for it again.
+    """
     payment = Payment.objects.get(pk=payment_id)
     seller = seller_of(payment.cafeteria_uuid, payment.collector_id or 0)
-    if seller is None or not payment.preference_id or payment.preference_closed_at is not None:
+    if seller is None:
         return
-    outside = gateway(seller.access_token)
-    outside.close_checkout(payment.preference_id)
-    for mp_id in Charge.objects.filter(payment=payment, status__in=UNDECIDED).values_list("mp_id", flat=True):
-        with suppress(GatewayRefused, ChargeNotFound):  # It has been decided meanwhile.
-            outside.cancel_charge(mp_id)
-    Payment.objects.filter(pk=payment.pk).update(preference_closed_at=timezone.now())
+    token = token_of(seller)
+    outside = gateway(token, attempts=attempts)
+    try:
+        if payment.preference_id and payment.preference_closed_at is None:
+            with suppress(ChargeNotFound):
+                outside.close_checkout(payment.preference_id)
+            Payment.objects.filter(pk=payment.pk).update(preference_closed_at=timezone.now())
+        for mp_id in Charge.objects.filter(payment=payment, status__in=UNDECIDED).values_list("mp_id", flat=True):
+            with suppress(GatewayRefused, ChargeNotFound):  # It has been decided meanwhile.
+                outside.cancel_charge(mp_id)
+    except TokenRefused:
+        mark_needs_reconnect(seller_id=seller.pk, refused_token=token)
+        raise
+
+
+def is_left_open(payment: Payment) -> bool:
+    """Whether Mercado Pago still has to be told that the payment is over, or something undecided in it."""
+    if payment.closed_at is None or payment.method != Method.MERCADOPAGO:
+        return False
+    is_open = bool(payment.preference_id) and payment.preference_closed_at is None
+    return is_open or Charge.objects.filter(payment=payment, status__in=UNDECIDED).exists()
 
 
 def expire_payment(*, payment_id: UUID) -> bool:
@@ -159,22 +190,25 @@ def payment_of(cafeteria_uuid: UUID, payment_id: str) -> Payment:
     return found
 
 
-def _check_due(case: Case, order: OrderFacts, amount: Decimal) -> None:
-    if not is_exact(amount, order.currency):
-        raise InexactAmount(currency=order.currency)
-    if order.cancelled:
+def _check_due(case: Case) -> Decimal:
+    """What is due on the order as it is now, locked: whatever the caller has read of it may be old. A free order owes nothing."""
+    if case.order is None or case.order.cancelled:
         raise OrderIsCancelled
-    due = order.total - case.net
+    due = case.due
     if due <= 0:
         raise NothingDue
-    if amount != due:
-        raise AmountNotDue(due=as_text(due, order.currency), currency=order.currency)
+    return due
+
+
+def _takes(seller: Seller, currency: str, case: Case) -> bool:
+    return seller.status == seller.Status.CONNECTED and seller.currency == currency and seller.expires_at > case.now
 
 
 def _earlier(cafeteria_uuid: UUID, request: RequestKey) -> Payment | None:
     """What the same request has made before."""
     if not request.key:
         return None
+    lock_request(cafeteria_uuid, request)
     found = Payment.objects.filter(cafeteria_uuid=cafeteria_uuid, caller=request.caller, idempotency_key=request.key).first()
     if found is not None and found.fingerprint != request.fingerprint:
         raise IdempotencyConflict

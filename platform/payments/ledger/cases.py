@@ -1,21 +1,21 @@
 """One order's money, locked: the order's row first, then its payments. Everything that moves money goes through a case."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
 from core.business_day import business_date
 from core.jobs import enqueue
-from payments.ledger.data import OrderFacts, order_book
-from payments.ledger.models import Charge, LedgerEntry, Method, Payment
-from tenants.errors import CafeteriaNotFound, CrossedTenantScope
+from payments.ledger.data import OrderFacts, RequestKey, order_book
+from payments.ledger.models import Charge, LedgerEntry, Method, Payment, Refund
+from tenants.errors import CafeteriaNotFound, CrossedTenantScope, StaleTenant
 from tenants.queries import ref_by_uuid
 from tenants.refs import TenantRef
 from tenants.scope import current_tenant_or_none, tenant_scope
@@ -23,6 +23,8 @@ from tenants.scope import current_tenant_or_none, tenant_scope
 Kind = LedgerEntry.Kind
 UNDECIDED = ("pending", "in_process", "authorized")
 ZERO = Decimal(0)
+LOCK = 0x7061796D  # any number that is nobody else's
+LOCK_REQUEST = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,22 @@ class Case:
         """What the order's money comes to at the moment."""
         return sum(self.sums().values(), Sums()).net
 
+    @property
+    def due(self) -> Decimal:
+        """What is still to be paid on the order, which is there; below zero: so much came too much.
+
+        What the staff gave back of money that stays (a cold coffee) is not asked for again. What was given back whole is.
+        """
+        assert self.order is not None
+        rows = LedgerEntry.objects.filter(payment__in=self.payments).values_list("payment_id", "charge_id", "kind", "refund__reason")
+        kept: dict[tuple[UUID, int | None], Decimal] = {}
+        forgiven: dict[tuple[UUID, int | None], Decimal] = {}
+        for payment_id, charge_id, kind, reason, amount in rows.annotate(Sum("amount")):
+            kept[payment_id, charge_id] = kept.get((payment_id, charge_id), ZERO) + amount
+            if kind == Kind.REFUND and reason in {None, Refund.Reason.STAFF}:
+                forgiven[payment_id, charge_id] = forgiven.get((payment_id, charge_id), ZERO) - amount
+        return self.order.total - sum((net + (forgiven.get(of, ZERO) if net > 0 else ZERO) for of, net in kept.items()), ZERO)
+
     def settle(self) -> None:
         """Derive the status of each payment and of the order from the ledger and the newest snapshots, and keep them."""
         sums = self.sums()
@@ -109,14 +127,19 @@ def open_case(cafeteria_uuid: UUID, order_key: str) -> Iterator[Case]:
         with transaction.atomic():
             yield _locked(cafeteria_uuid, order_key, outer)
         return
-    try:
-        ref = ref_by_uuid(cafeteria_uuid)
-    except CafeteriaNotFound:
-        with transaction.atomic():
-            yield _locked(cafeteria_uuid, order_key, None)
-        return
-    with tenant_scope(ref, also_suspended=True, also_closed=True) as fresh:
+    with ExitStack() as stack:
+        try:
+            fresh: TenantRef | None = _enter(stack, cafeteria_uuid)
+        except CafeteriaNotFound:
+            fresh = None
+            stack.enter_context(transaction.atomic())
         yield _locked(cafeteria_uuid, order_key, fresh)
+
+
+def lock_request(cafeteria_uuid: UUID, request: RequestKey) -> None:
+    """Until the transaction ends: of two requests with one key, on whatever orders, the second sees what the first has made."""
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_REQUEST, [LOCK, f"{cafeteria_uuid}:{request.caller}:{request.key}"])
 
 
 def close_payments(case: Case, *, only: Payment | None = None) -> None:
@@ -134,6 +157,14 @@ def close_payments(case: Case, *, only: Payment | None = None) -> None:
             )
 
 
+def _enter(stack: ExitStack, cafeteria_uuid: UUID) -> TenantRef:
+    """Its scope. Its row may change between the two looks at it, once. Raises CafeteriaNotFound."""
+    try:
+        return stack.enter_context(tenant_scope(ref_by_uuid(cafeteria_uuid), also_suspended=True, also_closed=True))
+    except StaleTenant:
+        return stack.enter_context(tenant_scope(ref_by_uuid(cafeteria_uuid), also_suspended=True, also_closed=True))
+
+
 def _locked(cafeteria_uuid: UUID, order_key: str, ref: TenantRef | None) -> Case:
     order = order_book().lock_order(order_key) if ref is not None else None
     payments = Payment.objects.select_for_update().filter(cafeteria_uuid=cafeteria_uuid, order_key=order_key).order_by("pk")
@@ -146,7 +177,7 @@ def _undecided(charges: Sequence[Charge]) -> bool:
 
 def _status(due: Decimal, sums: Sums, charges: Sequence[Charge]) -> Payment.Status:
     """Of a payment, or of an order, whose newest charges are these."""
-    if sums.paid > 0 and sums.net >= due:
+    if sums.net >= due and (sums.paid > 0 or due <= 0):
         return Payment.Status.PAID
     if sums.charged_back > 0:
         return Payment.Status.CHARGED_BACK

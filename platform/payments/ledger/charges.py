@@ -72,7 +72,7 @@ def write_movements(case: Case, charge: Charge, *, refund: Refund | None = None,
             order_id=charge.payment.order_id,
             payment=charge.payment,
             charge=charge,
-            refund=refund if kind == Kind.REFUND else None,
+            refund=_behind(charge, -missing, refund) if kind == Kind.REFUND else None,
             key=f"charge:{charge.pk}:{written}",
             kind=kind,
             method=charge.payment.method,
@@ -89,6 +89,14 @@ def write_movements(case: Case, charge: Charge, *, refund: Refund | None = None,
     return moved
 
 
+def _behind(charge: Charge, amount: Decimal, sent: Refund | None) -> Refund | None:
+    """Which refund of ours has moved so much: news of it may be faster than its answer. None: a hand at Mercado Pago's own site."""
+    if sent is not None and not sent.entries.exists():
+        return sent
+    ours = Refund.objects.filter(charge=charge, amount=amount, entries=None).exclude(state=Refund.State.REJECTED)
+    return ours.order_by("requested_at", "pk").first()
+
+
 def _take_in(case: Case, payment: Payment, seller: Seller, snapshot: ChargeSnapshot) -> Charge | None:
     """The charge with the snapshot's state; None when a newer one is known."""
     charge = Charge.objects.filter(cafeteria_uuid=payment.cafeteria_uuid, collector_id=seller.mp_user_id, mp_id=snapshot.mp_id).first()
@@ -102,22 +110,28 @@ def _take_in(case: Case, payment: Payment, seller: Seller, snapshot: ChargeSnaps
             _tell_of_mismatch(payment, charge, snapshot)
     was_disputed = charge.disputed
     charge.payment = payment
-    charge.status, charge.status_detail = snapshot.status, snapshot.status_detail
-    charge.amount, charge.refunded, charge.currency = snapshot.amount, snapshot.refunded, snapshot.currency
+    charge.status, charge.status_detail = snapshot.status[:20], snapshot.status_detail[:80]
+    charge.amount, charge.refunded, charge.currency = snapshot.amount, snapshot.refunded, snapshot.currency[:3]
     charge.net = snapshot.net
     charge.fee = snapshot.amount - snapshot.net if snapshot.net is not None else None
-    charge.payment_type = snapshot.payment_type
+    charge.payment_type = snapshot.payment_type[:40]
     charge.created_at, charge.approved_at, charge.last_updated = snapshot.created_at, snapshot.approved_at, snapshot.last_updated
     charge.disputed = snapshot.status in {"in_mediation", "charged_back"}
     charge.seen_at = case.now
-    if charge.in_review and charge.status == "refunded":
-        charge.verdict, charge.reviewed_at = Charge.Verdict.RETURNED, case.now
-        for kind in ("payments.review", "payments.refund_failed"):
-            resolve_alerts(kind=kind, cafeteria_uuid=payment.cafeteria_uuid, subject=charge.mp_id)
+    if charge.status == "refunded":
+        _close_questions(charge)
     charge.save()
     if was_disputed != charge.disputed:
         _tell_of_dispute(charge)
     return charge
+
+
+def _close_questions(charge: Charge) -> None:
+    """All of it has gone back: nobody has to decide anything any more."""
+    if charge.in_review:
+        charge.verdict, charge.reviewed_at = Charge.Verdict.RETURNED, charge.seen_at
+    for kind in ("payments.review", "payments.refund_failed", "payments.order_missing"):
+        resolve_alerts(kind=kind, cafeteria_uuid=charge.cafeteria_uuid, subject=charge.mp_id)
 
 
 def _tell_of_dispute(charge: Charge) -> None:
@@ -159,7 +173,7 @@ def answer_money(case: Case, charge: Charge, moved: Decimal) -> None:
     if case.order.cancelled:
         _send_back(case, charge, amount=left, reason=Refund.Reason.LATE)
         return
-    over = case.net - case.order.total
+    over = -case.due
     if over > 0:
         _send_back(case, charge, amount=min(over, left), reason=Refund.Reason.TWICE)
     if over >= 0:

@@ -34,6 +34,13 @@ class OrderIsCancelled(AppError):
     status = 409
 
 
+class CheckoutIsOver(AppError):
+    """This payment is over. Begin another one."""
+
+    code = "payment_over"
+    status = 409
+
+
 class AlreadyRefunded(AppError):
     """This payment is already refunded."""
 

@@ -124,6 +124,7 @@ class Charge(models.Model):
         indexes = [
             models.Index(fields=["cafeteria_uuid", "-last_updated"], name="payments_charge_newest"),
             models.Index(fields=["cafeteria_uuid"], condition=~models.Q(review="") & models.Q(verdict=""), name="payments_charge_review"),
+            models.Index(fields=["cafeteria_uuid"], condition=models.Q(disputed=True), name="payments_charge_disputed"),
         ]
 
     def __str__(self) -> str:

@@ -10,8 +10,8 @@ from core.alerts.actions import raise_alert
 from core.audit.actions import record
 from core.errors import IdempotencyConflict
 from core.jobs import enqueue
-from core.money import as_text, is_exact
-from payments.ledger.cases import ZERO, Case, close_payments, open_case
+from core.money import DECIMALS, as_text, is_exact
+from payments.ledger.cases import ZERO, Case, close_payments, lock_request, open_case
 from payments.ledger.data import Actor, RequestKey
 from payments.ledger.errors import AlreadyRefunded, InexactAmount, NothingToRefund, PaymentNotFound, RefundTooLarge
 from payments.ledger.models import Charge, LedgerEntry, Method, Payment, Refund
@@ -98,10 +98,11 @@ def fail_refund(case: Case, refund: Refund, *, why: str) -> None:
     """Mercado Pago will not do it: a person has to."""
     refund.state, refund.error, refund.finished_at = State.REJECTED, why[:300], timezone.now()
     refund.save(update_fields=["state", "error", "finished_at"])
-    if refund.charge is not None and not refund.charge.review:
-        Charge.objects.filter(pk=refund.charge.pk).update(review=Charge.Review.REFUND_FAILED, verdict="")
-    number = refund.payment.order_number
-    detail = f"The refund of {as_text(refund.amount, refund.currency)} {refund.currency} for order {number} was refused: {why}"
+    if refund.charge is not None and not refund.charge.in_review:
+        failed = {"review": Charge.Review.REFUND_FAILED, "verdict": "", "reviewed_by": "", "reviewed_at": None}
+        Charge.objects.filter(pk=refund.charge.pk).update(**failed)
+    amount = as_text(refund.amount, refund.currency) if refund.currency in DECIMALS else str(refund.amount)
+    detail = f"The refund of {amount} {refund.currency} for order {refund.payment.order_number} was refused: {why}"
     raise_alert(
         kind="payments.refund_failed",
         cafeteria_uuid=case.cafeteria_uuid,
@@ -112,12 +113,16 @@ def fail_refund(case: Case, refund: Refund, *, why: str) -> None:
 
 
 def _earlier(cafeteria_uuid: UUID, request: RequestKey) -> list[Refund]:
+    """What the same request has made: one refund bears its key, those that it was spread over were made at the same moment."""
     if not request.key:
         return []
-    found = list(Refund.objects.filter(cafeteria_uuid=cafeteria_uuid, caller=request.caller, idempotency_key=request.key))
-    if found and found[0].fingerprint != request.fingerprint:
+    lock_request(cafeteria_uuid, request)
+    first = Refund.objects.filter(cafeteria_uuid=cafeteria_uuid, caller=request.caller, idempotency_key=request.key).first()
+    if first is None:
+        return []
+    if first.fingerprint != request.fingerprint:
         raise IdempotencyConflict
-    return found
+    return list(Refund.objects.filter(payment=first.payment, requested_at=first.requested_at, reason=first.reason).order_by("pk"))
 
 
 def _check(payment: Payment, amount: Decimal | None) -> Decimal:
@@ -136,12 +141,15 @@ def _parts(payment: Payment) -> list[tuple[Charge | None, Decimal]]:
     if payment.method != Method.MERCADOPAGO:
         net = LedgerEntry.objects.filter(payment=payment).aggregate(net=Sum("amount"))["net"] or ZERO
         return [(None, net)]
-    parts: list[tuple[Charge | None, Decimal]] = []
-    for charge in Charge.objects.filter(payment=payment, status__in=("approved", "partially_refunded", "in_mediation")).order_by("id"):
-        if charge.counts:
-            under_way = Refund.objects.filter(charge=charge, state__in=UNSETTLED).aggregate(sum=Sum("amount"))["sum"] or ZERO
-            parts.append((charge, charge.amount - charge.refunded - under_way))
-    return parts
+    charges = Charge.objects.filter(payment=payment, status__in=("approved", "partially_refunded", "in_mediation")).order_by("id")
+    return [(charge, left_of(charge)) for charge in charges if charge.counts]
+
+
+def left_of(charge: Charge) -> Decimal:
+    """What of it can still be asked back: not what has gone, by its snapshot or by an answer newer than that, nor what is on its way."""
+    by_state: dict[str, Decimal] = dict(Refund.objects.filter(charge=charge).values_list("state").annotate(Sum("amount")))
+    gone = max(charge.refunded, by_state.get(State.APPROVED, ZERO))
+    return charge.amount - gone - sum((by_state.get(state, ZERO) for state in UNSETTLED), ZERO)
 
 
 def _spread(case: Case, payment: Payment, wanted: Decimal, reason: str, actor: Actor, request: RequestKey) -> list[Refund]:

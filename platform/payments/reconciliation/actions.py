@@ -7,22 +7,22 @@ from datetime import timedelta
 
 import structlog
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
 from core.errors import AppError
 from core.jobs import enqueue
-from payments.gateway.data import ChargeSnapshot
-from payments.gateway.errors import GatewayUnavailable, TokenRefused
-from payments.gateway.gateway import gateway
-from payments.ledger.actions import expire_payment
+from payments.gateway.data import ChargeSnapshot, SearchPage
+from payments.gateway.errors import ChargeNotFound, GatewayUnavailable, TokenRefused
+from payments.gateway.gateway import Gateway, gateway
+from payments.ledger.actions import close_checkout, expire_payment, is_left_open
 from payments.ledger.charges import PREFIX, record_charge
 from payments.ledger.errors import NotConnected
-from payments.ledger.models import Payment, Refund
+from payments.ledger.models import Charge, Payment, Refund
 from payments.sellers.actions import mark_needs_reconnect
 from payments.sellers.models import Seller
-from payments.sellers.queries import seller_of
+from payments.sellers.queries import seller_of, token_of
 
 log = structlog.get_logger()
 Status = Payment.Status
@@ -34,12 +34,13 @@ AT_ONCE = 6
 TIMEOUT = 5.0  # seconds: one attempt; what fails comes again
 OVERLAP = timedelta(minutes=10)  # of one sweep with the one before
 FIRST_SWEEP = timedelta(days=2)
-PAGE = 100
+REFUNDABLE = timedelta(days=180)
 A_DAY = timedelta(days=1)
 FAILURES_TO_TELL = 3
 LOOK_EVERY = timedelta(seconds=5)
 CLAIM = """UPDATE public.payments_payment SET next_check_at = now() + interval '5 minutes', checks = checks + 1
-    WHERE id IN (SELECT id FROM public.payments_payment WHERE next_check_at <= now() ORDER BY next_check_at LIMIT %s FOR UPDATE SKIP LOCKED)
+    WHERE id = ANY(ARRAY(
+        SELECT id FROM public.payments_payment WHERE next_check_at <= now() ORDER BY next_check_at LIMIT %s FOR UPDATE SKIP LOCKED))
     RETURNING id"""
 
 
@@ -115,8 +116,8 @@ def _asking(payment: Payment) -> Asking | AppError:
     if seller is None:
         return NotConnected()
     try:
-        return Asking(seller=seller, token=seller.access_token, reference=payment.reference)
-    except AppError as error:  # e.g. the vault is locked
+        return Asking(seller=seller, token=token_of(seller), reference=payment.reference)
+    except AppError as error:
         return error
 
 
@@ -136,7 +137,7 @@ def _take_in(asking: Asking | AppError, snapshots: list[ChargeSnapshot]) -> None
         record_charge(seller=asking.seller, snapshot=snapshot)
 
 
-def _note_refusal(asking: Asking | AppError, error: AppError) -> None:
+def _note_refusal(asking: Asking | AppError, error: Exception) -> None:
     if isinstance(error, TokenRefused) and isinstance(asking, Asking):
         mark_needs_reconnect(seller_id=asking.seller.pk, refused_token=asking.token)
 
@@ -147,26 +148,33 @@ def _take(payment: Payment, asking: Asking | AppError, answer: Answer, looked: L
             raise answer
         _take_in(asking, answer)
         looked.expired += expire_payment(payment_id=payment.pk)
-    except AppError as error:
+        payment.refresh_from_db()
+        if is_left_open(payment):  # Its job has failed, or came before there was anything to close.
+            close_checkout(payment_id=payment.pk, attempts=1)
+    except Exception as error:
+        if not isinstance(error, AppError):  # A fault of ours in one payment keeps nobody from the others.
+            log.exception("payment_not_checked", payment=str(payment.pk))
         looked.failed += 1
         _note_refusal(asking, error)
-        _failed(payment, error)
+        looked.expired += _failed(payment, error)
         return
     looked.checked += 1
-    payment.refresh_from_db()
     if payment.check_failures:
         resolve_alerts(kind="payments.reconciliation", cafeteria_uuid=payment.cafeteria_uuid, subject="checks")
     Payment.objects.filter(pk=payment.pk).update(next_check_at=_next_check(payment), check_failures=0)
 
 
-def _failed(payment: Payment, error: AppError) -> None:
+def _failed(payment: Payment, error: Exception) -> bool:
+    """Look again later. After the last look its time is over, known or not: whatever comes all the same goes back. Whether it ended."""
     failures = payment.check_failures + 1
     wait = AFTER_A_FAILURE * min(2 ** (failures - 1), 30)
     over = payment.expires_at is not None and timezone.now() > payment.expires_at + AFTER_EXPIRY
     Payment.objects.filter(pk=payment.pk).update(next_check_at=None if over else timezone.now() + wait, check_failures=min(failures, 1_000))
     if failures >= FAILURES_TO_TELL:
-        detail = f"Mercado Pago could not be asked about payments {failures} times in a row: {error}"
+        why = str(error) if isinstance(error, AppError) else type(error).__name__
+        detail = f"Mercado Pago could not be asked about payments {failures} times in a row: {why}"
         raise_alert(kind="payments.reconciliation", cafeteria_uuid=payment.cafeteria_uuid, subject="checks", detail=detail)
+    return over and expire_payment(payment_id=payment.pk)
 
 
 def _next_check(payment: Payment) -> object:
@@ -183,16 +191,28 @@ def _next_check(payment: Payment) -> object:
 def sweep_sellers() -> dict[str, int]:
     """Once a day, every account: whatever has changed there since the last time, refunds and disputes of long ago included."""
     found = {"sellers": 0, "charges": 0, "failed": 0}
-    for seller in Seller.objects.filter(status=Seller.Status.CONNECTED).order_by("swept_until", "id"):
+    for seller in _swept():
         try:
             found["charges"] += sweep_seller(seller)
             found["sellers"] += 1
             resolve_alerts(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep")
-        except AppError as error:
+        except Exception as error:
+            if not isinstance(error, AppError):  # A fault of ours with one account keeps nobody from the others.
+                log.exception("seller_not_swept", about=str(seller.cafeteria_uuid))
             found["failed"] += 1
-            detail = f"The changes at Mercado Pago could not be read: {error}"
+            why = str(error) if isinstance(error, AppError) else type(error).__name__
+            detail = f"The changes at Mercado Pago could not be read: {why}"
             raise_alert(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep", detail=detail)
     return found
+
+
+def _swept() -> QuerySet[Seller]:
+    """The accounts that are connected, and those that were left while something that was paid to them can still be given back."""
+    now = timezone.now()
+    charges = Charge.objects.filter(collector_id=OuterRef("mp_user_id"), cafeteria_uuid=OuterRef("cafeteria_uuid"))
+    refundable = Exists(charges.filter(approved_at__gt=now - REFUNDABLE))
+    left = Q(status=Seller.Status.DISCONNECTED, expires_at__gt=now) & refundable
+    return Seller.objects.filter(Q(status=Seller.Status.CONNECTED) | left).order_by(F("swept_until").asc(nulls_first=True), "id")
 
 
 def sweep_seller(seller: Seller) -> int:
@@ -200,29 +220,40 @@ def sweep_seller(seller: Seller) -> int:
 
     The search is walked by the time of the change, not by offset: what changes meanwhile moves to its end and would shift the pages.
     """
-    until, token = timezone.now(), seller.access_token
+    until, token = timezone.now(), token_of(seller)
     since = (seller.swept_until or until - FIRST_SWEEP) - OVERLAP
     outside, offset, seen = gateway(token), 0, set[str]()
     try:
         while True:
             page = outside.changed_charges(since, until, offset=offset)
-            if any(reference.startswith(PREFIX) for reference in page.unreadable):
-                raise GatewayUnavailable
-            for found in page.charges:
-                if found.reference.startswith(PREFIX) and found.mp_id not in seen:
-                    record_charge(seller=seller, snapshot=outside.charge(found.mp_id))
-                    seen.add(found.mp_id)
-            if not page.charges or offset + len(page.charges) + len(page.unreadable) >= page.total:
+            _take_page(seller, outside, page, seen)
+            length = len(page.charges) + len(page.unreadable)
+            if not length or offset + length >= page.total:
                 break
-            newest = page.charges[-1].last_updated
-            offset = 0 if newest > since else offset + PAGE
-            since = newest
-            Seller.objects.filter(pk=seller.pk).update(swept_until=newest)
+            newest = page.charges[-1].last_updated if page.charges else since
+            if newest > since:
+                since, offset = newest, 0
+                Seller.objects.filter(pk=seller.pk).update(swept_until=newest)
+            else:  # more of one moment than a page has, or a page of other sales that cannot be read
+                offset += length
     except TokenRefused:
         mark_needs_reconnect(seller_id=seller.pk, refused_token=token)
         raise
     Seller.objects.filter(pk=seller.pk).update(swept_until=until)
     return len(seen)
+
+
+def _take_page(seller: Seller, outside: Gateway, page: SearchPage, seen: set[str]) -> None:
+    """Fetch and take in what is ours of it. Raises GatewayUnavailable for one of ours that cannot be read."""
+    if any(reference.startswith(PREFIX) for reference in page.unreadable):
+        raise GatewayUnavailable
+    for found in page.charges:
+        if found.reference.startswith(PREFIX) and found.mp_id not in seen:
+            seen.add(found.mp_id)
+            try:
+                record_charge(seller=seller, snapshot=outside.charge(found.mp_id))
+            except ChargeNotFound:  # found and yet not there: nothing is known of it
+                log.warning("charge_vanished", mp_id=found.mp_id, about=str(seller.cafeteria_uuid))
 
 
 def remind_of_refunds() -> int:

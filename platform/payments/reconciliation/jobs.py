@@ -1,6 +1,19 @@
-from core.jobs import JobRun, Json
+from datetime import date, timedelta
+
+import structlog
+from django.db import DatabaseError
+
+from core.errors import AppError
+from core.jobs import JobPostponed, JobRun, Json
+from payments.gateway.errors import GatewayUnavailable
 from payments.inbox.actions import wake_inbox
-from payments.reconciliation import actions
+from payments.reconciliation import actions, days
+from payments.reconciliation.models import DayStatement
+from payments.sellers.models import Seller
+
+log = structlog.get_logger()
+SILENCES = 5  # of one cafeteria's account after the other: Mercado Pago is down
+ASK_LATER = timedelta(minutes=30)
 
 
 def check_payments(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
@@ -13,3 +26,33 @@ def check_payments(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its r
 def sweep(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
     """Once a day: what has changed at Mercado Pago without a word."""
     return {**actions.sweep_sellers(), "refunds_waiting": actions.remind_of_refunds()}
+
+
+def state_days(run: JobRun) -> Json:
+    """Once a day: set Mercado Pago's days against ours, for every cafeteria with an account, each by itself.
+
+    Goes on where it was killed, or where Mercado Pago fell silent: a day that was found to agree is not asked for again.
+    """
+    found = list(Seller.objects.order_by("cafeteria_uuid").values_list("cafeteria_uuid", flat=True).distinct())
+    counts, silences = {**dict.fromkeys(DayStatement.State.values, 0), "broken": 0}, 0
+    for number, cafeteria_uuid in enumerate(found):
+        run.check_cancelled()
+        try:
+            stated = days.state_due_days(cafeteria_uuid)
+        except (AppError, DatabaseError) as error:
+            log.exception("days_not_stated", about=str(cafeteria_uuid), why=type(error).__name__)
+            stated, counts["broken"] = [], counts["broken"] + 1
+        for statement in stated:
+            counts[statement.state] += 1
+        if stated:
+            silences = silences + 1 if stated[-1].error == GatewayUnavailable.code else 0
+        run.progress((number + 1) / len(found), f"{number + 1} / {len(found)}")
+        if silences >= SILENCES:
+            raise JobPostponed(delay=ASK_LATER)
+    return {"cafeterias": len(found), **counts}
+
+
+def state_day(run: JobRun, *, day: str) -> Json:
+    """One day of the job's cafeteria, again, because somebody asked."""
+    statement = days.state_day(cafeteria_uuid=run.cafeteria.uuid, day=date.fromisoformat(day))
+    return {"state": statement.state if statement else None}

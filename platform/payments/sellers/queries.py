@@ -1,11 +1,15 @@
 from uuid import UUID
 
+import structlog
 from django.db.models import Subquery
 from django.utils import timezone
 
+from core.vault import VaultLocked
+from payments.gateway.errors import GatewayUnavailable
 from payments.sellers.models import Seller
 from tenants.models import Cafeteria
 
+log = structlog.get_logger()
 Status = Seller.Status
 
 
@@ -24,3 +28,12 @@ def accepts_online(cafeteria_uuid: UUID) -> bool:
 def seller_of(cafeteria_uuid: UUID, mp_user_id: int) -> Seller | None:
     """Also one that the cafeteria has left: its payments are refunded with it."""
     return Seller.objects.filter(cafeteria_uuid=cafeteria_uuid, mp_user_id=mp_user_id).first()
+
+
+def token_of(seller: Seller) -> str:
+    """Its access token, to ask Mercado Pago with. Raises GatewayUnavailable while the vault is locked: put the key back, then try again."""
+    try:
+        return seller.access_token
+    except VaultLocked:
+        log.error("vault_locked", about=str(seller.cafeteria_uuid))
+        raise GatewayUnavailable from None

@@ -4,11 +4,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
-from payments.ledger.data import OrderFacts
+from core.errors import IdempotencyConflict
+from core.identity.callers import Caller
+from payments.ledger.actions import start_payment
+from payments.ledger.data import Actor, OrderFacts
+from payments.ledger.models import Method, Payment
 from shop.orders import actions
-from shop.orders.models import Order, OrderEvent
+from shop.orders.data import Key
+from shop.orders.models import IdempotencyKey, Order, OrderEvent
 from shop.orders.queries import order_payload
 from tenants.pulse import bump_orders
 from tenants.scope import current_tenant
@@ -42,8 +48,9 @@ def cancel_unpaid(order_id: int) -> bool:
 
 
 def wait_for_payment(*, order_id: int, until: datetime) -> None:
-    """The order, placed from the site, is not cooked before it is paid, and cancelled if it is not by then."""
-    if Order.objects.filter(pk=order_id, status=Order.Status.PENDING, channel=Order.Channel.ONLINE).update(pay_by=until):
+    """The order, placed from the site, is not cooked before it is paid, and cancelled if it is not by then; a free one is paid."""
+    waits = Order.objects.filter(pk=order_id, status=Order.Status.PENDING, channel=Order.Channel.ONLINE, total__gt=0)
+    if waits.update(pay_by=until):
         bump_orders()
 
 
@@ -51,6 +58,39 @@ def take_now(*, order_id: int) -> None:
     """The order waits for no payment online any more: it will be paid at the counter."""
     if Order.objects.filter(pk=order_id, pay_by__isnull=False).update(pay_by=None):
         bump_orders()
+
+
+def begin_payment(*, order: Order, amount: Decimal, return_url: str, caller: Caller | None, key: Key | None = None) -> Payment:
+    """A payment online for what is due on the order; follow it, outside the scope, with open_checkout. Does not hold the order back.
+
+    The same key gets the same payment, whatever has become of it. Raises as start_payment does, and IdempotencyConflict.
+    """
+    payer = caller if caller is not None and caller.id == order.customer_id else None
+    with transaction.atomic():
+        kept = IdempotencyKey.objects.filter(caller=key.caller, key=key.key).first() if key is not None else None
+        if key is not None and kept is not None:
+            return _payment_of(kept, key, order, amount)
+        payment = start_payment(
+            cafeteria_uuid=current_tenant().uuid,
+            order=facts_of(order, payer_email=payer.email if payer else "", payer_name=payer.full_name if payer else "", with_copy=True),
+            amount=amount,
+            return_url=return_url,
+            actor=Actor(person_id=caller.id, label=caller.email) if caller is not None else Actor(),
+        )
+        if key is None:
+            return payment
+        facts = {"fingerprint": key.fingerprint, "order_id": order.pk, "created_at": max(timezone.now(), payment.created_at)}
+        kept, made = IdempotencyKey.objects.get_or_create(caller=key.caller, key=key.key, defaults=facts)
+        return payment if made else _payment_of(kept, key, order, amount)  # A twin was faster.
+
+
+def _payment_of(kept: IdempotencyKey, key: Key, order: Order, amount: Decimal) -> Payment:
+    """What the key was answered with: of the payments of that amount that were there, the newest."""
+    there = Payment.objects.filter(cafeteria_uuid=current_tenant().uuid, order_key=order.secret, method=Method.MERCADOPAGO, amount=amount)
+    answered = there.filter(created_at__lte=kept.created_at).order_by("-pk").first()
+    if answered is None or kept.fingerprint != key.fingerprint:
+        raise IdempotencyConflict
+    return answered
 
 
 def facts_of(order: Order, *, payer_email: str = "", payer_name: str = "", with_copy: bool = False) -> OrderFacts:
