@@ -94,6 +94,12 @@ def schema_exists(schema_name: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def migrate_schema(schema_name: str) -> str:
+    """Bring a kept schema to the newest migrations on disk, in one transaction; the head that it is at then."""
+    with transaction.atomic(), unchecked_scope(scratch_ref(schema_name)):
+        return Side(schema_name=schema_name).migrate()
+
+
 def fence(ref: TenantRef, *, seconds: float) -> None:
     """Refuse the cafeteria's scopes for so long, with 503 and Retry-After. It falls by itself: whoever raised it may die."""
     Cafeteria.objects.filter(pk=ref.id).update(fenced_until=timezone.now() + timedelta(seconds=seconds))

@@ -30,6 +30,7 @@ log = structlog.get_logger()
 Kind = Backup.Kind
 
 EVERY = timedelta(hours=1)
+TOO_OLD = timedelta(hours=2)
 WEEKLY_EVERY = timedelta(days=7)
 HOURLY_KEPT = timedelta(hours=48)  # all of them; after that the newest of each day, week and month
 DAYS, WEEKS, MONTHS = 7, 4, 12
@@ -206,6 +207,18 @@ def kept_of(backups: Iterable[tuple[UUID, str, datetime]], *, now: datetime) -> 
         if number == 0 or age < HOURLY_KEPT or special or kind == Kind.FINAL:
             keep.add(pk)
     return keep
+
+
+def tell_of_old_ones() -> int:
+    """An alert for each open cafeteria whose newest backup is older than it may be; how many."""
+    limit = timezone.now() - TOO_OLD
+    old = BackupTurn.objects.filter(newest_at__lt=limit) | BackupTurn.objects.filter(newest_at=None, due_at__lt=limit)
+    told = 0
+    for cafeteria in Cafeteria.objects.filter(uuid__in=old.values("cafeteria_uuid")).exclude(status=Cafeteria.Status.CLOSED):
+        detail = f"The newest backup of {cafeteria.slug} is older than {TOO_OLD}. See its jobs."
+        raise_alert(kind="backups.too_old", cafeteria_uuid=cafeteria.uuid, detail=detail, severity="critical")
+        told += 1
+    return told
 
 
 def sweep_files(*, older_than: timedelta = timedelta(hours=6)) -> int:

@@ -5,23 +5,23 @@ from contextlib import suppress
 from typing import BinaryIO
 from uuid import UUID
 
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.utils.module_loading import import_string
 
 from ops.backups.bundles.data import MediaFacts
-from shop.menu.pictures.actions import picture_key
-from shop.menu.pictures.forms import LARGE, SMALL
 from tenants.snapshots import Snapshot
 
 PIECE = 256 * 1024
 
 
 def media_of(snapshot: Snapshot, cafeteria_uuid: UUID) -> tuple[list[MediaFacts], list[str]]:
-    """(what the snapshot's products show, the keys of what should be there and is not). Reads each file once."""
-    digests = [digest for (digest,) in snapshot.rows("SELECT DISTINCT image FROM shop_product WHERE image <> '' ORDER BY image")]
+    """(what the snapshot's rows show, the keys of what should be there and is not). Reads each file once."""
+    keys: list[str] = import_string(settings.BACKUP_MEDIA)(snapshot.rows, cafeteria_uuid)
     found: list[MediaFacts] = []
     missing: list[str] = []
-    for key in (picture_key(cafeteria_uuid, f"{digest}-{size}.webp") for digest in digests for size in (LARGE, SMALL)):
+    for key in keys:
         facts = _facts(key)
         if facts is None:
             missing.append(key)

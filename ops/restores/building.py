@@ -9,7 +9,7 @@ from ops.backups.bundles.data import Manifest
 from ops.backups.bundles.reading import load_bundle
 from ops.backups.errors import BundleRefused
 from ops.backups.media import store_media
-from tenants.provisioning.heads import Key, disk_loader
+from tenants.provisioning.heads import disk_loader
 from tenants.refs import TenantRef
 from tenants.sides import Side, new_side
 
@@ -30,7 +30,7 @@ def check_suits(manifest: Manifest, ref: TenantRef) -> None:
 
 @contextmanager
 def built_side(schema_name: str, path: Path, manifest: Manifest, *, step: Step, files: bool = True) -> Iterator[tuple[Side, str]]:
-    """(the side with the bundle's rows, its migration head) at the code's head, before it is committed. With `files`, pictures are put back.
+    """(the side with the bundle's rows, its head), at the code's head and not committed yet. With `files`, pictures are put back.
 
     Raises BundleRefused when the rows are not, to the byte, those of the manifest.
     """
@@ -40,7 +40,7 @@ def built_side(schema_name: str, path: Path, manifest: Manifest, *, step: Step, 
             manifest,
             make_schema=side.run,
             load_table=side.load,
-            store_media=(lambda key, content: _put_back(key, content)) if files else None,
+            store_media=_put_back if files else None,
             step=step,
         )
         side.set_sequences(manifest.sequences)
@@ -83,10 +83,6 @@ class Digest:
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
-
-
-def migrations_of(manifest: Manifest) -> tuple[Key, ...]:
-    return manifest.migrations
 
 
 def _put_back(key: str, content: bytes) -> None:

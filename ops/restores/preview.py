@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from ops.backups.bundles.data import Manifest
 from ops.restores.building import built_side
 from tenants.refs import TenantRef
-from tenants.snapshots import Snapshot, TableShape, quoted
+from tenants.snapshots import TableShape, quoted
 
 EXAMPLES = 50
 # What a person wants to see of them, row by row.
@@ -42,14 +42,19 @@ def preview_restore(ref: TenantRef, path: Path, manifest: Manifest, *, step: Ste
             changes = [_change(ref, name, shape) for shape in shapes if shape.name != "django_migrations"]
             rows = {shape.name: _rows(ref, name, shape) for shape in shapes if shape.name in TOLD}
         transaction.set_rollback(True)
-    return {"moment": manifest.taken_at, "tables": [asdict(change) for change in changes if change.lost or change.back or change.changed], "rows": rows}
+    return {
+        "moment": manifest.taken_at,
+        "tables": [asdict(change) for change in changes if change.lost or change.back or change.changed],
+        "rows": rows,
+    }
 
 
 def _change(ref: TenantRef, side: str, shape: TableShape) -> TableChange:
     live, then = f"{quoted(ref.schema_name)}.{quoted(shape.name)}", f"{quoted(side)}.{quoted(shape.name)}"
     same = " AND ".join(f"n.{quoted(key)} = t.{quoted(key)}" for key in shape.key)
     first = quoted(shape.key[0])
-    query = f"""SELECT count(n.{first}), count(t.{first}), count(*) FILTER (WHERE t.{first} IS NULL), count(*) FILTER (WHERE n.{first} IS NULL),
+    query = f"""SELECT count(n.{first}), count(t.{first}),
+        count(*) FILTER (WHERE t.{first} IS NULL), count(*) FILTER (WHERE n.{first} IS NULL),
         count(*) FILTER (WHERE n.{first} IS NOT NULL AND t.{first} IS NOT NULL AND n::text IS DISTINCT FROM t::text)
         FROM {live} n FULL JOIN {then} t ON {same}"""  # noqa: S608 - names from the catalogue
     now, was, lost, back, changed = _query(query)[0]
@@ -69,4 +74,6 @@ def _rows(ref: TenantRef, side: str, shape: TableShape) -> list[dict[str, Any]]:
 
 
 def _query(query: str) -> list[tuple[Any, ...]]:
-    return Snapshot.over(connection).rows(query)
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return list(cursor.fetchall())

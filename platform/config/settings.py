@@ -175,6 +175,7 @@ CLOSED_KEEP_DAYS = env.integer("CLOSED_KEEP_DAYS", 30)  # How long a closed cafe
 # --- Backups ----------------------------------------------------------------------------------------------------------------
 BACKUP_KEYS = env.words("BACKUP_KEYS")  # age identities, the newest first. Never keep them beside the backups.
 BACKUP_FOLDER = env.path("BACKUP_FOLDER", DATA_FOLDER / "backups")
+BACKUP_MEDIA = "shop.menu.pictures.queries.picture_keys"  # Which files belong to a cafeteria's rows.
 RESTORE_MAX_BYTES = env.integer("RESTORE_MAX_GIB", 64, least=1) * 1024**3  # What a bundle may come to, unpacked.
 
 # --- Mercado Pago -----------------------------------------------------------------------------------------------------------
@@ -244,6 +245,8 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.reconciliation.jobs.check_payments": {"every": 60, "queue": "short"},
     "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
     "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "10:00", "queue": "long"},
+    "ops.backups.jobs.tick": {"every": 60, "queue": "short"},
+    "ops.restores.jobs.sweep": {"every": 3600, "queue": "long"},
     "payments.inbox.jobs.prune": {"every": 86400, "at": "08:30", "queue": "short"},
 }
 

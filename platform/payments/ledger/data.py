@@ -1,7 +1,7 @@
 """What payments needs of the orders above it, which it cannot import: settings.PAYMENT_ORDERS names the module."""
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib import import_module
@@ -20,6 +20,20 @@ class OrderFacts:
     currency: str
     cancelled: bool
     copy: dict[str, Any] = field(default_factory=dict)  # as the API answers it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LostOrder:
+    """An order that a restore has taken away though money had come for it, or could."""
+
+    key: str
+    id: int
+    number: int
+    business_date: date
+    total: Decimal
+    at: datetime  # when its payment began
+    cancelled: bool  # all its money went back
+    copy: dict[str, Any]  # as OrderFacts has it; empty when there is none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +64,9 @@ class OrderBook(Protocol):
 
     def cancel_unpaid(self, order_id: int) -> bool:
         """Cancel an order that nobody has taken up and whose time to be paid is over; whether it was."""
+
+    def recreate_order(self, lost: LostOrder) -> int:
+        """Make it again, once; its number."""
 
 
 @cache

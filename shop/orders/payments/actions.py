@@ -10,11 +10,12 @@ from django.utils import timezone
 from core.errors import IdempotencyConflict
 from core.identity.callers import Caller
 from payments.ledger.actions import start_payment
-from payments.ledger.data import Actor, OrderFacts
+from payments.ledger.data import Actor, LostOrder, OrderFacts
 from payments.ledger.models import Method, Payment
 from shop.orders import actions
 from shop.orders.data import Key
 from shop.orders.models import IdempotencyKey, Order, OrderEvent
+from shop.orders.payments import recreating
 from shop.orders.queries import order_payload
 from tenants.pulse import bump_orders
 from tenants.scope import current_tenant
@@ -45,6 +46,10 @@ def note_payment(order_id: int, *, status: str, paid: Decimal, refunded: Decimal
 
 def cancel_unpaid(order_id: int) -> bool:
     return actions.cancel_unpaid(order_id=order_id)
+
+
+def recreate_order(lost: LostOrder) -> int:
+    return recreating.recreate_order(lost)
 
 
 def wait_for_payment(*, order_id: int, until: datetime) -> None:

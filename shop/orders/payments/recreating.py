@@ -1,11 +1,12 @@
 """Orders that money was paid for and that a restore has taken away, made again from the copy that the payment keeps."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 
+from payments.ledger.data import LostOrder
 from shop.menu.models import Category, Product
 from shop.orders.models import Order, OrderEvent, OrderItem
 from tenants.scope import current_tenant
@@ -14,31 +15,33 @@ Status = Order.Status
 STILL_WAITED_FOR = timedelta(hours=2)  # An older order was handed over long ago.
 
 
-def recreate_order(*, key: str, order_id: int, copy: dict[str, Any], number: int, business_date: Any, total: Decimal, cancelled: bool) -> Order:
-    """The order of that key, if there is none: with its own id, number and lines. In the cafeteria's scope; tells nobody.
+def recreate_order(lost: LostOrder) -> int:
+    """The number of the order of that key; if there is none it is made again: with its own id, number and lines.
 
-    Without a copy it has no lines. One of more than two hours ago counts as handed over.
+    In the cafeteria's scope; tells nobody. Without a copy it has no lines. One of more than two hours ago counts as handed over.
     """
-    existing = Order.objects.filter(secret=key).first()
+    existing = Order.objects.filter(secret=lost.key).first()
     if existing is not None:
-        return existing
-    now, made = timezone.now(), _moment(copy.get("created_at")) or timezone.now()
+        return existing.number
+    copy = lost.copy
+    now, made = timezone.now(), _moment(copy.get("created_at")) or lost.at
+    done = Status.COMPLETED if now - made > STILL_WAITED_FOR else Status.CONFIRMED
     order = Order(
-        id=order_id if not Order.objects.filter(pk=order_id).exists() else None,
-        business_date=business_date,
-        number=_free_number(business_date, number),
-        status=Status.CANCELLED if cancelled else Status.COMPLETED if now - made > STILL_WAITED_FOR else Status.CONFIRMED,
+        id=lost.id if not Order.objects.filter(pk=lost.id).exists() else None,
+        business_date=lost.business_date,
+        number=_free_number(lost.business_date, lost.number),
+        status=Status.CANCELLED if lost.cancelled else done,
         channel=copy.get("channel", Order.Channel.ONLINE),
         guest_name=str(copy.get("payer_name", ""))[:80],
         guest_email=str(copy.get("payer_email", ""))[:254],
         table=str(copy.get("table") or "")[:40],
         notes=copy.get("notes") or "",
         pickup_at=_moment(copy.get("pickup_at")),
-        subtotal=Decimal(copy.get("subtotal", total)),
+        subtotal=Decimal(copy.get("subtotal", lost.total)),
         tip=Decimal(copy.get("tip", "0")),
-        total=total,
+        total=lost.total,
         currency=current_tenant().currency,
-        secret=key,
+        secret=lost.key,
         created_at=made,
         updated_at=now,
     )
@@ -46,7 +49,7 @@ def recreate_order(*, key: str, order_id: int, copy: dict[str, Any], number: int
     OrderItem.objects.bulk_create([_line(order, line) for line in copy.get("items", [])])
     OrderEvent.objects.create(order=order, at=made, kind="placed")
     OrderEvent.objects.create(order=order, at=now, kind="recreated", note="after a restore, from its payment")
-    return order
+    return order.number
 
 
 def _line(order: Order, line: dict[str, Any]) -> OrderItem:
@@ -76,11 +79,11 @@ def _archived(line: dict[str, Any]) -> Product:
     )
 
 
-def _free_number(business_date: Any, number: int) -> int:
+def _free_number(business_date: date, number: int) -> int:
     """Its own, which nobody else should have: a restore never counts a day's numbers back."""
     if not Order.objects.filter(business_date=business_date, number=number).exists():
         return number
-    newest = Order.objects.filter(business_date=business_date).order_by("-number").values_list("number", flat=True).first() or 0
+    newest: int = Order.objects.filter(business_date=business_date).order_by("-number").values_list("number", flat=True)[0]
     return newest + 1
 
 

@@ -1,0 +1,255 @@
+"""Going back: beside, verified, fenced, exchanged, and undone if it was wrong. Every step may be killed: the row says where to go on."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from core.audit.actions import record
+from core.errors import AppError
+from core.jobs import enqueue
+from ops.backups.actions import backup_by_id, file_of, take_backup
+from ops.backups.bundles.data import Manifest
+from ops.backups.bundles.reading import load_bundle, read_manifest
+from ops.backups.media import store_media
+from ops.backups.models import Backup
+from ops.restores.building import built_side, check_suits
+from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreNotFound, RestoreUnderWay
+from ops.restores.models import Restore
+from ops.restores.money import money_report, reconcile_money, signed_report
+from tenants.models import Cafeteria
+from tenants.provisioning.heads import current_head
+from tenants.provisioning.schema import drop_schema
+from tenants.queries import ref_by_uuid
+from tenants.refs import TenantRef
+from tenants.sides import exchange_schemas, fence, kept_name, migrate_schema, schema_exists, side_name, unfence
+
+log = structlog.get_logger()
+Phase = Restore.Phase
+UNDO_FOR = timedelta(days=7)
+FENCE_SECONDS = 30.0
+EXCHANGE_ATTEMPTS = 5
+PARTS = ("database", "files")
+# A business day's numbers are not given twice, whichever way it goes.
+KEEP_COUNTERS = """INSERT INTO {side}.shop_daycounter AS d (day, newest) SELECT day, newest FROM {live}.shop_daycounter
+    ON CONFLICT (day) DO UPDATE SET newest = greatest(d.newest, excluded.newest)"""
+SCRATCH = r"SELECT nspname FROM pg_namespace WHERE nspname ~ '^t_[0-9]+_[skp][0-9a-f]{8}$'"
+
+type Step = Callable[[float, str], None]
+
+
+def start_restore(
+    *, cafeteria_uuid: UUID, backup_id: UUID | None = None, file: str = "", parts: tuple[str, ...] = PARTS, by: str = ""
+) -> Restore:
+    """Write down that the cafeteria goes back to a backup, or to a bundle's file, and add the job. Touches nothing live.
+
+    Raises BackupNotFound, RestoreUnderWay, BundleRefused.
+    """
+    ref = ref_by_uuid(cafeteria_uuid)
+    path = file_of(backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)) if backup_id is not None else Path(file)
+    try:
+        with transaction.atomic():
+            restore = Restore.objects.create(
+                cafeteria_uuid=cafeteria_uuid,
+                cafeteria_id=ref.id,
+                backup_id=backup_id,
+                file=str(path),
+                parts=list(parts),
+                requested_by=by,
+                started_at=timezone.now(),
+            )
+            job = enqueue("ops.restores.jobs.restore", queue="long", cafeteria_uuid=cafeteria_uuid, restore_id=str(restore.pk))
+            Restore.objects.filter(pk=restore.pk).update(job_id=job.pk)
+            record(
+                "restore.started", cafeteria_uuid=cafeteria_uuid, target=str(restore.pk), label=by, backup=str(backup_id or ""), file=file
+            )
+    except IntegrityError:
+        raise RestoreUnderWay from None
+    restore.job_id = job.pk
+    return restore
+
+
+def run_restore(*, restore_id: UUID, step: Step = lambda _fraction, _what: None) -> Restore:
+    """Bring the restore from wherever it is to its end. The live cafeteria is untouched until the exchange, and away only around it.
+
+    On an error before the exchange the restore has failed and nothing has changed. Raises BundleRefused, CafeteriaBusy and the like.
+    """
+    restore = restore_by_id(restore_id)
+    try:
+        if restore.phase == Phase.WAITING:
+            _build(restore, step)
+        if restore.phase == Phase.BUILT:
+            step(0.85, "exchange")
+            _exchange(restore)
+    except (AppError, OSError, IntegrityError) as error:
+        _fail(restore, str(error))
+        raise
+    if restore.phase == Phase.EXCHANGED:
+        step(0.9, "money")
+        _finish(restore)
+    step(1.0, "done")
+    return restore
+
+
+def undo_restore(*, restore_id: UUID, by: str = "") -> Restore:
+    """Let what was live before the restore be live again; what it had brought is kept until the time for undoing ends.
+
+    The money of in between is put back as after every restore. Raises CannotUndo, RestoreUnderWay, CafeteriaBusy.
+    """
+    restore = restore_by_id(restore_id)
+    ref = ref_by_uuid(restore.cafeteria_uuid)
+    _check_undoable(restore)
+    head = current_head()
+    if restore.kept_head != head:
+        migrate_schema(restore.kept_schema)
+    left = kept_name(ref)
+
+    def note(cursor: Any, live: str, side: str) -> None:
+        cursor.execute(KEEP_COUNTERS.format(live=live, side=side))
+        changed = {"phase": Phase.UNDONE, "kept_schema": left, "kept_head": restore.head, "finished_at": timezone.now()}
+        if not Restore.objects.filter(pk=restore.pk, phase=Phase.DONE).update(**changed):
+            raise CannotUndo("it is undone already.")
+        record("restore.undone", cafeteria_uuid=ref.uuid, target=str(restore.pk), label=by)
+
+    _away(ref, lambda: exchange_schemas(ref, side=restore.kept_schema, kept=left, head=head, before=note))
+    since = restore.exchanged_at or restore.started_at
+    report = reconcile_money(cafeteria_uuid=ref.uuid, since=since)
+    restore.refresh_from_db()
+    restore.report = {**restore.report, "undo": signed_report(money_report(report))}
+    restore.save(update_fields=["report"])
+    return restore
+
+
+def restore_by_id(restore_id: UUID) -> Restore:
+    found = Restore.objects.filter(pk=restore_id).first()
+    if found is None:
+        raise RestoreNotFound
+    return found
+
+
+def sweep_schemas() -> list[str]:
+    """Drop what restores have left and nobody can use any more: sides of failed ones, kept schemas whose time to undo is over."""
+    now = timezone.now()
+    wanted = {
+        name
+        for restore in Restore.objects.exclude(phase=Phase.FAILED).exclude(phase__in=(Phase.DONE, Phase.UNDONE), undo_until__lt=now)
+        for name in (restore.side_schema, restore.kept_schema)
+        if name
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(SCRATCH)
+        left = [name for (name,) in cursor.fetchall() if name not in wanted]
+    for name in left:
+        drop_schema(name)
+    return left
+
+
+def _build(restore: Restore, step: Step) -> None:
+    ref, path = ref_by_uuid(restore.cafeteria_uuid), Path(restore.file)
+    step(0.02, "look")
+    manifest = read_manifest(path, step=lambda what: step(0.1, what))
+    check_suits(manifest, ref)
+    if "database" not in restore.parts:
+        _only_files(restore, path, manifest)
+        return
+    step(0.3, "safety copy")
+    safety = take_backup(cafeteria_uuid=ref.uuid, kind=Backup.Kind.SAFETY, step=lambda fraction, what: step(0.3 + fraction * 0.2, what))
+    name = side_name(ref)
+    with built_side(name, path, manifest, step=lambda what: step(0.6, what), files="files" in restore.parts) as (_side, head):
+        restore.phase, restore.side_schema, restore.head, restore.moment = Phase.BUILT, name, head, manifest.moment
+        restore.report = {"safety_backup": str(safety.pk), "backup_taken_at": manifest.taken_at, "rows": manifest.rows}
+        restore.save(update_fields=["phase", "side_schema", "head", "moment", "report"])
+
+
+def _only_files(restore: Restore, path: Path, manifest: Manifest) -> None:
+    back: list[str] = []
+
+    def put_back(key: str, content: bytes) -> None:
+        if store_media(key, content):
+            back.append(key)
+
+    load_bundle(path, manifest, make_schema=lambda _: None, load_table=_skip, store_media=put_back)
+    restore.phase, restore.finished_at = Phase.DONE, timezone.now()
+    restore.report = {"files_put_back": len(back), "files": len(manifest.media)}
+    restore.save(update_fields=["phase", "finished_at", "report"])
+
+
+def _skip(_shape: object, source: Any) -> None:
+    while source.read(1 << 16):
+        pass
+
+
+def _exchange(restore: Restore) -> None:
+    ref = ref_by_uuid(restore.cafeteria_uuid)
+    kept = kept_name(ref)
+    head_now = Cafeteria.objects.values_list("schema_head", flat=True).get(pk=ref.id)
+
+    def note(cursor: Any, live: str, side: str) -> None:
+        cursor.execute(KEEP_COUNTERS.format(live=live, side=side))
+        now = timezone.now()
+        changed = {"phase": Phase.EXCHANGED, "kept_schema": kept, "kept_head": head_now, "exchanged_at": now, "undo_until": now + UNDO_FOR}
+        Restore.objects.filter(pk=restore.pk).update(**changed)
+        record("restore.exchanged", cafeteria_uuid=ref.uuid, target=str(restore.pk), label=restore.requested_by)
+
+    away = _away(ref, lambda: exchange_schemas(ref, side=restore.side_schema, kept=kept, head=restore.head, before=note))
+    Restore.objects.filter(pk=restore.pk).update(away_seconds=away)
+    restore.refresh_from_db()
+
+
+def _away(ref: TenantRef, exchange: Callable[[], None]) -> float:
+    """Do it with the cafeteria fenced; how many seconds it was away. Raises CafeteriaBusy when its tables cannot be locked."""
+    began = time.monotonic()
+    fence(ref, seconds=FENCE_SECONDS)
+    try:
+        for attempt in range(EXCHANGE_ATTEMPTS):
+            try:
+                exchange()
+            except OperationalError as error:
+                if getattr(error.__cause__, "pgcode", "") not in {"55P03", "40P01"} or attempt == EXCHANGE_ATTEMPTS - 1:
+                    raise CafeteriaBusy from error
+            else:
+                return time.monotonic() - began
+        raise AssertionError
+    finally:
+        unfence(ref)
+
+
+def _finish(restore: Restore) -> None:
+    assert restore.moment is not None
+    report = reconcile_money(cafeteria_uuid=restore.cafeteria_uuid, since=restore.moment)
+    restore.report = {**restore.report, "money": signed_report(money_report(report))}
+    restore.phase, restore.finished_at = Phase.DONE, timezone.now()
+    restore.save(update_fields=["report", "phase", "finished_at"])
+    record("restore.done", cafeteria_uuid=restore.cafeteria_uuid, target=str(restore.pk), label=restore.requested_by)
+    log.info("restore_done", about=str(restore.cafeteria_uuid), away=restore.away_seconds, recreated=len(report.recreated))
+
+
+def _fail(restore: Restore, why: str) -> None:
+    """Before the exchange: nothing live has changed."""
+    side = restore.side_schema
+    changed = Restore.objects.filter(pk=restore.pk, phase__in=(Phase.WAITING, Phase.BUILT)).update(
+        phase=Phase.FAILED, error=why[:500], finished_at=timezone.now()
+    )
+    if changed and side and schema_exists(side):
+        drop_schema(side)
+    restore.refresh_from_db()
+
+
+def _check_undoable(restore: Restore) -> None:
+    if restore.phase != Phase.DONE or not restore.kept_schema:
+        raise CannotUndo("it is undone already." if restore.phase == Phase.UNDONE else "it has not exchanged anything.")
+    if restore.undo_until is None or restore.undo_until < timezone.now():
+        raise CannotUndo("its time is over.")
+    later = Restore.objects.filter(cafeteria_uuid=restore.cafeteria_uuid, exchanged_at__gt=restore.exchanged_at).exclude(phase=Phase.UNDONE)
+    if later.exists():
+        raise CannotUndo("there was a later one. Undo that first.")
+    if Restore.objects.filter(cafeteria_uuid=restore.cafeteria_uuid, phase__in=(Phase.WAITING, Phase.BUILT, Phase.EXCHANGED)).exists():
+        raise RestoreUnderWay
+    if not schema_exists(restore.kept_schema):
+        raise CannotUndo("what was live before is gone.")
