@@ -2,7 +2,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from core.jobs import JobRun, Json, enqueue
-from ops.backups import actions
+from ops.backups import actions, proofs
 
 
 def backup(run: JobRun, *, kind: str, fingerprint: str = "") -> Json:
@@ -16,6 +16,17 @@ def backup(run: JobRun, *, kind: str, fingerprint: str = "") -> Json:
     if fingerprint:
         return {"backup_id": str(actions.take_turn(cafeteria_uuid=uuid, fingerprint=fingerprint, step=step).pk)}
     return {"backup_id": str(actions.take_backup(cafeteria_uuid=uuid, kind=kind, step=step).pk)}
+
+
+def prove(run: JobRun) -> Json:
+    """Once a day: restore every newest backup that is not proven yet, beside."""
+
+    def step(fraction: float, what: str) -> None:
+        run.progress(fraction, what)
+        run.check_cancelled()
+
+    found = proofs.prove_due_backups(step=step)
+    return {"proven": found.proven, "unchanged": found.unchanged, "failed": list(found.failed), "missing": list(found.missing)}
 
 
 def tick(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run

@@ -14,13 +14,15 @@ from django.utils import timezone
 from core.audit.actions import record
 from core.errors import AppError
 from core.jobs import enqueue
+from core.jobs.errors import JobCancelled
+from core.jobs.models import Job
 from ops.backups.actions import backup_by_id, file_of, take_backup
 from ops.backups.bundles.data import Manifest
 from ops.backups.bundles.reading import load_bundle, read_manifest
 from ops.backups.media import store_media
 from ops.backups.models import Backup
 from ops.restores.building import built_side, check_suits
-from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreNotFound, RestoreUnderWay
+from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreFailed, RestoreNotFound, RestoreUnderWay
 from ops.restores.models import Restore
 from ops.restores.money import money_report, reconcile_money, signed_report
 from tenants.models import Cafeteria
@@ -53,6 +55,7 @@ def start_restore(
     """
     ref = ref_by_uuid(cafeteria_uuid)
     path = file_of(backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)) if backup_id is not None else Path(file)
+    _release_dead(cafeteria_uuid)
     try:
         with transaction.atomic():
             restore = Restore.objects.create(
@@ -75,20 +78,35 @@ def start_restore(
     return restore
 
 
+def start_preview(*, cafeteria_uuid: UUID, backup_id: UUID) -> Job:
+    """The job that finds out what going back would change. Raises BackupNotFound."""
+    backup = backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)
+    return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, file=str(file_of(backup)))
+
+
+def start_undo(*, restore_id: UUID, by: str) -> Job:
+    """The job that undoes it. Raises RestoreNotFound, CannotUndo, RestoreUnderWay."""
+    restore = restore_by_id(restore_id)
+    _check_undoable(restore)
+    return enqueue("ops.restores.jobs.undo", queue="long", cafeteria_uuid=restore.cafeteria_uuid, restore_id=str(restore.pk), by=by)
+
+
 def run_restore(*, restore_id: UUID, step: Step = lambda _fraction, _what: None) -> Restore:
     """Bring the restore from wherever it is to its end. The live cafeteria is untouched until the exchange, and away only around it.
 
     On an error before the exchange the restore has failed and nothing has changed. Raises BundleRefused, CafeteriaBusy and the like.
     """
     restore = restore_by_id(restore_id)
+    if restore.phase == Phase.FAILED:
+        raise RestoreFailed(restore.error)
     try:
         if restore.phase == Phase.WAITING:
             _build(restore, step)
         if restore.phase == Phase.BUILT:
             step(0.85, "exchange")
             _exchange(restore)
-    except (AppError, OSError, IntegrityError) as error:
-        _fail(restore, str(error))
+    except (AppError, OSError, IntegrityError, JobCancelled) as error:
+        _fail(restore, str(error) or "It was cancelled.")
         raise
     if restore.phase == Phase.EXCHANGED:
         step(0.9, "money")
@@ -128,6 +146,14 @@ def undo_restore(*, restore_id: UUID, by: str = "") -> Restore:
 
 def restore_by_id(restore_id: UUID) -> Restore:
     found = Restore.objects.filter(pk=restore_id).first()
+    if found is None:
+        raise RestoreNotFound
+    return found
+
+
+def newest_restore(cafeteria_uuid: UUID) -> Restore:
+    """That has exchanged something. Raises RestoreNotFound."""
+    found = Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, exchanged_at__isnull=False).order_by("-exchanged_at").first()
     if found is None:
         raise RestoreNotFound
     return found
@@ -239,6 +265,18 @@ def _fail(restore: Restore, why: str) -> None:
     if changed and side and schema_exists(side):
         drop_schema(side)
     restore.refresh_from_db()
+
+
+def _release_dead(cafeteria_uuid: UUID) -> None:
+    """A restore whose job has ended without it stands in nobody's way; one that has exchanged the schemas is brought to its end."""
+    for restore in Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, phase__in=(Phase.WAITING, Phase.BUILT, Phase.EXCHANGED)):
+        job = Job.objects.filter(pk=restore.job_id).first()
+        if job is not None and not job.has_ended:
+            continue
+        if restore.phase == Phase.EXCHANGED:
+            _finish(restore)
+        else:
+            _fail(restore, "Its job ended before it did.")
 
 
 def _check_undoable(restore: Restore) -> None:

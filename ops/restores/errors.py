@@ -28,4 +28,14 @@ class CafeteriaBusy(AppError):
     """The cafeteria's tables could not be locked: something holds them. Nothing was changed; try again."""
 
     code = "cafeteria_busy"
-    status = 503
+    status = 409
+
+
+class RestoreFailed(AppError):
+    """This restore has failed, and the cafeteria is as it was: {reason}"""
+
+    code = "restore_failed"
+    status = 409
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)

@@ -1,7 +1,11 @@
+from pathlib import Path
 from uuid import UUID
 
 from core.jobs import JobRun, Json
+from ops.backups.bundles.reading import read_manifest
 from ops.restores import actions
+from ops.restores.building import check_suits
+from ops.restores.preview import preview_restore
 
 
 def restore(run: JobRun, *, restore_id: str) -> Json:
@@ -13,6 +17,14 @@ def restore(run: JobRun, *, restore_id: str) -> Json:
 
     done = actions.run_restore(restore_id=UUID(restore_id), step=step)
     return {"phase": done.phase, "away_seconds": done.away_seconds}
+
+
+def preview(run: JobRun, *, file: str) -> Json:
+    """Find out what going back to the bundle would change."""
+    path = Path(file)
+    manifest = read_manifest(path)
+    check_suits(manifest, run.cafeteria)
+    return preview_restore(run.cafeteria, path, manifest, step=lambda what: run.progress(0.5, what))
 
 
 def undo(run: JobRun, *, restore_id: str, by: str) -> Json:  # noqa: ARG001 - every job takes its run

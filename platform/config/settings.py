@@ -246,6 +246,7 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
     "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "10:00", "queue": "long"},
     "ops.backups.jobs.tick": {"every": 60, "queue": "short"},
+    "ops.backups.jobs.prove": {"every": 86400, "at": "06:00", "queue": "long"},
     "ops.restores.jobs.sweep": {"every": 3600, "queue": "long"},
     "payments.inbox.jobs.prune": {"every": 86400, "at": "08:30", "queue": "short"},
 }

@@ -8,12 +8,14 @@ from config.api import platform_api
 from config.api.businesses import router as businesses_router
 from config.api.docs import docs_view
 from config.site.urls import platform_urls, shared_urls
+from ops.api import router as ops_router
 from ops.health import urlpatterns as health_urls
 from payments.inbox.urls import platform_urls as webhook_urls
 from payments.sellers.urls import urlpatterns as seller_urls
 
 platform_api.add_router("", auth_router)
 platform_api.add_router("", businesses_router)
+platform_api.add_router("", ops_router)
 
 urlpatterns = [
     *webhook_urls,

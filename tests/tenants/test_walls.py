@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(path for part in ("platform", "tenants", "shop", "billing", "ops") for path in (ROOT / part).rglob("*.py"))
 SWITCHES = {"set_tenant", "set_schema", "set_schema_to_public", "schema_context", "tenant_context", "schema_rename", "clone_schema"}
 MAY_SWITCH = {"tenants/scope.py", "tenants/backend/base.py"}
-MAY_SET_THE_PATH = {"tenants/scope.py"}
-MAY_SKIP_THE_CHECK = ("tenants/scope.py", "tenants/provisioning/", "tenants/fleet/", "ops/restores/")
+MAY_SET_THE_PATH = {"tenants/scope.py", "tenants/snapshots.py"}
+MAY_SKIP_THE_CHECK = ("tenants/scope.py", "tenants/provisioning/", "tenants/fleet/", "tenants/sides.py")
 
 
 def switches(tree: ast.AST) -> Iterator[str]:

@@ -86,6 +86,8 @@ def development_defaults(data_folder: Path) -> dict[str, str]:
         defaults["SECRET_KEY"] = kept_secret(data_folder / "secret_key")
     if not env.text("VAULT_KEYS"):
         defaults["VAULT_KEYS"] = kept_vault_key(data_folder / "vault_key")
+    if not env.text("BACKUP_KEYS"):
+        defaults["BACKUP_KEYS"] = kept_backup_key(data_folder / "backup_key")
     if not env.text("PUBLIC_URL"):
         defaults["PUBLIC_URL"] = f"http://localhost:{port_from_environment()}"
     stand_in = mercadopago.kept_stand_in(data_folder) if mercadopago.is_wanted() else None
@@ -108,6 +110,18 @@ def new_secret_key() -> str:
 def new_vault_key() -> str:
     """What Fernet.generate_key() makes, without loading cryptography for each command."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def new_backup_key() -> str:
+    """An age identity, as manage.py new_backup_key prints one."""
+    from pyrage import x25519  # noqa: PLC0415  Each command reads this module; few make a key.
+
+    return str(x25519.Identity.generate())
+
+
+def kept_backup_key(path: Path) -> str:
+    """As kept_vault_key."""
+    return ",".join(kept_secret(path, setting="BACKUP_KEYS", make=new_backup_key).split())
 
 
 def kept_vault_key(path: Path) -> str:

@@ -133,7 +133,7 @@ def test_one_at_a_time(place: Place) -> None:
     first = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
     with pytest.raises(RestoreUnderWay):
         start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
-    assert Job.objects.filter(kind="ops.restores.jobs.restore", pk=first.job_id).exists()
+    assert [job.pk for job in Job.objects.filter(kind="ops.restores.jobs.restore", cafeteria_uuid=place.ref.uuid)] == [first.job_id]
     run_restore(restore_id=first.pk)
     start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
 

@@ -1,0 +1,103 @@
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.table import Table
+
+from core.errors import AppError
+from core.jobs import enqueue
+from core.jobs.queries import job_by_id
+from ops.backups.actions import backup_by_id, file_of
+from ops.backups.bundles.keys import bundle_keys
+from ops.backups.queries import newest_backup
+from ops.management.following import follow
+from ops.restores.actions import PARTS, restore_by_id, start_restore
+from tenants.queries import ref_by_slug
+from tenants.refs import TenantRef
+
+
+class Command(BaseCommand):
+    help = (
+        "Puts one cafeteria back: beside the live one, verified, then exchanged in seconds; undo_restore takes it back for 7 days. "
+        "What was paid since then is put back from the ledger."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slug", help="the cafeteria, as in its address")
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument("--backup", help="the id of a backup (backup_status lists them), or: newest")
+        source.add_argument("--file", type=Path, help="a bundle")
+        parser.add_argument("--preview", action="store_true", help="only say what would change")
+        parts = parser.add_mutually_exclusive_group()
+        parts.add_argument("--database-only", action="store_true", help="leave the pictures alone")
+        parts.add_argument("--files-only", action="store_true", help="only put missing pictures back")
+        parser.add_argument("--force", action="store_true", help="do not ask")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            bundle_keys()
+            ref = ref_by_slug(options["slug"])
+            backup_id, file = self._source(ref, options)
+            if options["preview"]:
+                self._preview(ref, file)
+                return
+            self._confirm(ref, force=options["force"])
+            parts = ("database",) if options["database_only"] else ("files",) if options["files_only"] else PARTS
+            started = start_restore(
+                cafeteria_uuid=ref.uuid, backup_id=backup_id, file="" if backup_id else str(file), parts=parts, by="command line"
+            )
+        except AppError as error:
+            raise CommandError(str(error)) from error
+        assert started.job_id is not None
+        follow(job_by_id(started.job_id), what=f"Restore of {ref.slug}", out=self.stdout)
+        self._report(started.pk)
+
+    def _source(self, ref: TenantRef, options: dict[str, Any]) -> tuple[UUID | None, Path]:
+        if options["file"] is not None:
+            return None, options["file"].resolve()
+        if options["backup"] == "newest":
+            backup = newest_backup(ref.uuid)
+        else:
+            try:
+                backup = backup_by_id(UUID(options["backup"]), cafeteria_uuid=ref.uuid)
+            except ValueError:
+                raise CommandError(f"{options['backup']} is no backup's id. backup_status {ref.slug} lists them.") from None
+        return backup.pk, file_of(backup)
+
+    def _confirm(self, ref: TenantRef, *, force: bool) -> None:
+        if force:
+            return
+        if not sys.stdin.isatty():
+            raise CommandError("Nobody is here to confirm. Say --force.")
+        self.stdout.write(f"{ref.name} goes back. What was written since then can be had back for 7 days with undo_restore.")
+        if input(f"Type {ref.slug} to go on: ").strip() != ref.slug:
+            raise CommandError("Nothing was done.")
+
+    def _preview(self, ref: TenantRef, file: Path) -> None:
+        job = enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, file=str(file))
+        found = follow(job, what=f"Preview of {ref.slug}", out=self.stdout).result
+        assert isinstance(found, dict)
+        self.stdout.write(f"Back to {found['moment']}. This would change:")
+        table = Table("table", "rows now", "rows then", "lost", "back", "otherwise")
+        for change in found["tables"]:
+            table.add_row(change["table"], *(str(change[name]) for name in ("now", "then", "lost", "back", "changed")))
+        Console(file=self.stdout, width=None if self.stdout.isatty() else 200).print(table)  # type: ignore[arg-type]
+        for name, rows in found["rows"].items():
+            for row in rows:
+                self.stdout.write(f"{name} {row['change']}: {row['now'] or '-'} -> {row['then'] or '-'}")
+
+    def _report(self, restore_id: UUID) -> None:
+        restore = restore_by_id(restore_id)
+        if restore.moment is None:
+            self.stdout.write(f"{restore.report.get('files_put_back', 0)} pictures were put back.")
+            return
+        money = restore.report["money"]["report"]
+        self.stdout.write(
+            f"Done: it is as it was at {restore.moment:%Y-%m-%d %H:%M:%S} UTC, and was away for {restore.away_seconds or 0:.1f} s. "
+            f"Money since then: {money['payments']} movements, {money['paid']} paid, {money['refunded']} refunded, "
+            f"{len(money['recreated'])} paid orders made again. Undo until {restore.undo_until:%Y-%m-%d}: undo_restore {restore_id}"
+        )

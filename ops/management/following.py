@@ -1,0 +1,57 @@
+"""A job that a person at a terminal waits for: run here unless a worker is quicker, with its progress, and cancelled by Ctrl-C."""
+
+import sys
+import threading
+import time
+
+from django.core.management.base import CommandError, OutputWrapper
+from django.db import connections
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from core.jobs.actions import cancel_job
+from core.jobs.errors import JobHasEnded
+from core.jobs.models import ENDED, Job, JobState
+from core.jobs.runner import run_job
+
+LOOK_EVERY = 0.2  # seconds
+
+
+def follow(job: Job, *, what: str, out: OutputWrapper) -> Job:
+    """Wait for the end of the job. Raises CommandError when it does not succeed; Ctrl-C asks it to stop and waits for that."""
+    thread = threading.Thread(target=_run_here, args=(str(job.pk),), name=f"job-{job.pk}")
+    thread.start()
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(file=sys.stderr), disable=not out.isatty(), transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        while True:
+            try:
+                job.refresh_from_db()
+                bar.update(task, completed=job.progress, description=f"{what}: {job.message}" if job.message else what)
+                if job.state in ENDED or (not thread.is_alive() and job.state == JobState.QUEUED):
+                    break
+                time.sleep(LOOK_EVERY)
+            except KeyboardInterrupt:
+                _ask_to_stop(job)
+    thread.join()
+    job.refresh_from_db()
+    if job.state == JobState.SUCCEEDED:
+        return job
+    if job.state == JobState.QUEUED:
+        raise CommandError(f"{what} did not succeed and will be tried again by a worker: {job.error}")
+    raise CommandError(f"{what} was cancelled." if job.state == JobState.CANCELLED else f"{what} failed: {job.error}")
+
+
+def _run_here(job_id: str) -> None:
+    try:
+        run_job(job_id)
+    finally:
+        connections.close_all()
+
+
+def _ask_to_stop(job: Job) -> None:
+    try:
+        cancel_job(job_id=job.pk)
+    except JobHasEnded:
+        return
+    print("Stopping at the next safe place ...", file=sys.stderr)  # noqa: T201 - to a person

@@ -1,0 +1,165 @@
+"""A restore that is killed: the live cafeteria is whole every time, the restore goes on, and nothing is left behind."""
+
+import random
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from core.jobs.models import Job
+from core.jobs.runner import run_job
+from ops.backups.actions import take_backup
+from ops.backups.models import Backup
+from ops.restores import actions
+from ops.restores.actions import run_restore, start_restore, sweep_schemas, undo_restore
+from ops.restores.errors import CafeteriaBusy
+from ops.restores.models import Restore
+from shop.menu.models import Product
+from tenants.models import Cafeteria
+from tenants.queries import ref_by_uuid
+from tenants.scope import tenant_scope
+from tests.ops.backups.bundles import written_bundle
+from tests.processes import committed_queue, manage
+from tests.world import Place, World
+
+
+class Killed(BaseException):
+    """As if the process were gone: nobody catches it."""
+
+
+@pytest.fixture
+def place(committed_world: World, settings: Settings, tmp_path: Path) -> Iterator[Place]:
+    settings.BACKUP_FOLDER = tmp_path / "backups"
+    with committed_queue():
+        yield committed_world.a
+
+
+@pytest.fixture
+def backup(place: Place) -> Backup:
+    taken = take_backup(cafeteria_uuid=place.ref.uuid, kind="manual")
+    with tenant_scope(place.ref):
+        Product.objects.filter(pk=place.coffee).update(price="9999.00")
+    return taken
+
+
+def price(place: Place) -> str:
+    with tenant_scope(ref_by_uuid(place.ref.uuid)):
+        return str(Product.objects.get(pk=place.coffee).price)
+
+
+def schemas(place: Place) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ %s", [f"^{place.ref.schema_name}(_|$)"])
+        return {name for (name,) in cursor.fetchall()}
+
+
+def end_undo_time(place: Place) -> None:
+    Restore.objects.filter(cafeteria_uuid=place.ref.uuid).update(undo_until=timezone.now() - timedelta(seconds=1))
+    sweep_schemas()
+
+
+def test_killed_at_every_step(place: Place, backup: Backup, tmp_path: Path) -> None:
+    steps: list[str] = []
+    first = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    run_restore(restore_id=first.pk, step=lambda _fraction, what: steps.append(what))
+    undo_restore(restore_id=first.pk)
+    before = written_bundle(ref_by_uuid(place.ref.uuid), tmp_path / "before").manifest.tables
+    assert len(steps) > 40
+
+    for number in range(0, len(steps), 3):
+        passed = iter(range(number, -1, -1))
+
+        def step(_fraction: float, _what: str, passed: Iterator[int] = passed) -> None:
+            if next(passed, 1) == 0:
+                raise Killed
+
+        restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+        with pytest.raises(Killed):
+            run_restore(restore_id=restore.pk, step=step)
+        restore.refresh_from_db()
+        exchanged = restore.phase in {"exchanged", "done"}
+        assert price(place) == ("1000.00" if exchanged else "9999.00"), steps[number]
+        run_restore(restore_id=restore.pk)
+        assert price(place) == "1000.00"
+        undo_restore(restore_id=restore.pk)
+        assert price(place) == "9999.00"
+    end_undo_time(place)
+    assert schemas(place) == {place.ref.schema_name}
+    after = written_bundle(ref_by_uuid(place.ref.uuid), tmp_path / "after").manifest.tables
+    assert {table.name: table.sha256 for table in after} == {table.name: table.sha256 for table in before}
+
+
+def test_the_process_is_killed(place: Place, backup: Backup, tmp_path: Path) -> None:
+    chance = random.Random(11)
+    for _ in range(4):
+        env = {"BACKUP_FOLDER": str(tmp_path / "backups")}
+        with manage("restore", place.ref.slug, "--backup", str(backup.pk), "--force", data_folder=tmp_path, **env) as process:
+            while (
+                not Restore.objects.filter(cafeteria_uuid=place.ref.uuid, phase__in=("waiting", "built")).exists()
+                and process.poll() is None
+            ):
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.6))
+        assert price(place) in {"1000.00", "9999.00"}
+        Cafeteria.objects.filter(pk=place.ref.id).update(fenced_until=None)  # It falls by itself in half a minute.
+        restore = Restore.objects.filter(cafeteria_uuid=place.ref.uuid).latest("started_at")
+        assert restore.job_id is not None
+        Job.objects.filter(pk=restore.job_id, state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
+        run_job(str(restore.job_id))
+        restore.refresh_from_db()
+        assert (restore.phase, price(place)) == ("done", "1000.00")
+        undo_restore(restore_id=restore.pk)
+    end_undo_time(place)
+    assert schemas(place) == {place.ref.schema_name}
+
+
+def test_the_disk_is_full(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ops.backups.actions.write_bundle", full)
+    restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    with pytest.raises(OSError, match="No space"):
+        run_restore(restore_id=restore.pk)
+    restore.refresh_from_db()
+    assert (restore.phase, "No space" in restore.error, price(place)) == ("failed", True, "9999.00")
+    assert schemas(place) == {place.ref.schema_name}
+
+
+def test_tables_that_somebody_holds(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is changed, the cafeteria is not away, and the side is dropped."""
+    monkeypatch.setattr(actions, "EXCHANGE_ATTEMPTS", 1)
+    monkeypatch.setattr("tenants.sides.LOCK_TIMEOUT", "200ms")
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(f'SELECT count(*) FROM "{place.ref.schema_name}".shop_order')
+        restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+        with pytest.raises(CafeteriaBusy):
+            run_restore(restore_id=restore.pk)
+    finally:
+        other.close()
+    restore.refresh_from_db()
+    assert (restore.phase, price(place)) == ("failed", "9999.00")
+    assert schemas(place) == {place.ref.schema_name}
+
+
+def test_an_error_in_the_exchange_takes_all_of_it_back(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise Killed
+
+    restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    with monkeypatch.context() as patch:
+        patch.setattr("tenants.sides._never_below", broken)
+        with pytest.raises(Killed):
+            run_restore(restore_id=restore.pk)
+    restore.refresh_from_db()
+    assert (restore.phase, price(place)) == ("built", "9999.00")
+    run_restore(restore_id=restore.pk)
+    assert price(place) == "1000.00"
