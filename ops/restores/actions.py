@@ -270,7 +270,7 @@ def _fail(restore: Restore, why: str) -> None:
 def _release_dead(cafeteria_uuid: UUID) -> None:
     """A restore whose job has ended without it stands in nobody's way; one that has exchanged the schemas is brought to its end."""
     for restore in Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, phase__in=(Phase.WAITING, Phase.BUILT, Phase.EXCHANGED)):
-        job = Job.objects.filter(pk=restore.job_id).first()
+        job = Job.objects.filter(pk=restore.job_id).first() if restore.job_id is not None else None
         if job is not None and not job.has_ended:
             continue
         if restore.phase == Phase.EXCHANGED:

@@ -11,13 +11,15 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from core.jobs.actions import cancel_job
+from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
 from core.jobs.runner import run_job
 from ops.backups.actions import take_backup
 from ops.backups.models import Backup
 from ops.restores import actions
 from ops.restores.actions import run_restore, start_restore, sweep_schemas, undo_restore
-from ops.restores.errors import CafeteriaBusy
+from ops.restores.errors import CafeteriaBusy, RestoreFailed
 from ops.restores.models import Restore
 from shop.menu.models import Product
 from tenants.models import Cafeteria
@@ -129,6 +131,38 @@ def test_the_disk_is_full(place: Place, backup: Backup, monkeypatch: pytest.Monk
     restore.refresh_from_db()
     assert (restore.phase, "No space" in restore.error, price(place)) == ("failed", True, "9999.00")
     assert schemas(place) == {place.ref.schema_name}
+
+
+def test_a_cancelled_restore_stands_in_nobodys_way(place: Place, backup: Backup) -> None:
+    first = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    assert first.job_id is not None
+    cancel_job(job_id=first.job_id)
+    second = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    with pytest.raises(RestoreFailed):
+        run_restore(restore_id=first.pk)
+
+    def step(fraction: float, _what: str) -> None:
+        if fraction > 0.5:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        run_restore(restore_id=second.pk, step=step)
+    second.refresh_from_db()
+    assert (second.phase, price(place), schemas(place)) == ("failed", "9999.00", {place.ref.schema_name})
+
+
+def test_one_whose_worker_died_after_the_exchange_is_finished(place: Place, backup: Backup) -> None:
+    def step(_fraction: float, what: str) -> None:
+        if what == "money":
+            raise Killed
+
+    first = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    with pytest.raises(Killed):
+        run_restore(restore_id=first.pk, step=step)
+    Job.objects.filter(cafeteria_uuid=place.ref.uuid).update(state="failed")
+    start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    first.refresh_from_db()
+    assert (first.phase, "money" in first.report) == ("done", True)
 
 
 def test_tables_that_somebody_holds(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
