@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User, UserSession
 from core import tokens
-from core.identity.callers import Claims
+from core.identity.callers import Caller, Claims
 from shop.menu.models import Category, Choice, OptionGroup, Product
 from shop.people.models import Person, PersonSession
 from tenants.actions import open_cafeteria
@@ -53,6 +53,11 @@ class Place:
     def token(self, role: str) -> str:
         claims = Claims(account_id=self.people[role], session_id=self.sessions[role], token_version=1)
         return tokens.issue_access(self.ref.audience, claims)
+
+    def caller(self, role: str = "owner") -> Caller:
+        """One of the people, as the doors hand them to actions."""
+        about: dict[str, Any] = {"email": f"{role}@people.test", "full_name": role, "session_id": self.sessions[role], "token_version": 1}
+        return Caller(kind="person", id=self.people[role], role=role.rstrip("2"), **about)
 
     def client(self, role: str | None = None) -> Client:
         """An API client: with this role's token, or nobody's."""

@@ -1,23 +1,5 @@
-"""The Mercado Pago emulator as a process, which the product's own settings lead to."""
+"""The emulator's fixtures are everybody's by now (tests/conftest.py); these names are for who still imports them from here."""
 
-from collections.abc import Iterator
+from tests.conftest import _running, emulator
 
-import pytest
-from pytest_django.fixtures import Settings
-
-from tests.emulator.process import Emulator, running_emulator
-from tests.payments.application import point_to
-
-
-@pytest.fixture(scope="package")
-def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running_emulator(tmp_path_factory.mktemp("mercadopago")) as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def emulator(_running: Emulator, settings: Settings) -> Emulator:
-    """One that has just been emptied, and that the product talks to."""
-    _running.control("DELETE", "/_emu/all")
-    point_to(_running, settings)
-    return _running
+__all__ = ["_running", "emulator"]
