@@ -239,6 +239,7 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.reconciliation.jobs.check_payments": {"every": 60, "queue": "short"},
     "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
     "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "10:00", "queue": "long"},
+    "shop.money.books.jobs.check_money": {"every": 86400, "at": "07:30", "queue": "long"},
     "payments.inbox.jobs.prune": {"every": 86400, "at": "08:30", "queue": "short"},
 }
 
