@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.hashers import make_password
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -102,7 +102,15 @@ def build_world(slug_a: str, slug_b: str) -> World:
     return World(a=places[0], b=places[1], owner_a=users[0].pk, owner_b=users[1].pk, admin=users[2].pk, user_sessions=sessions)
 
 
+MONEY = ("ledgerentry", "refund", "charge", "payment", "notification", "daystatement", "connecting", "seller")
+
+
 def drop_world(world: World) -> None:
+    uuids = [world.a.ref.uuid, world.b.ref.uuid]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # The ledger lets nobody erase it.
+        for table in (*(f"payments_{name}" for name in MONEY), "core_alert"):
+            cursor.execute(f"DELETE FROM public.{table} WHERE cafeteria_uuid = ANY(%s)", [uuids])
     with connection.cursor() as cursor:
         for place in (world.a, world.b):
             cursor.execute(f'DROP SCHEMA IF EXISTS "{place.ref.schema_name}" CASCADE')
