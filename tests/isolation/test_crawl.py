@@ -135,7 +135,8 @@ def flat(resolver: URLResolver, prefix: str) -> Iterator[str]:
 
 def filled(route: str, orders: dict[str, Any]) -> str:
     """The route with what it asks for; empty for what is not a page of ours."""
-    values = {"product_id": FIRST_PRODUCT, "order_id": orders["id"], "secret": orders["secret"], "name": "x", "person_id": FIRST_PERSON}
+    values = {**IDS, "order_id": orders["id"], "secret": orders["secret"], "payment_id": orders["payment_id"]}
+    values |= {"charge_id": 1, "day": "2026-01-31", "name": "x"}
     if route.startswith(("api/", "health", "metrics")):
         return ""
     return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found[1]]), route)
