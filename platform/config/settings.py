@@ -139,7 +139,7 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
         "OPTIONS": {
-            "context_processors": ["django.template.context_processors.request", "core.context.page"],
+            "context_processors": ["django.template.context_processors.request", "core.context.page", "shop.money.context.money"],
             "builtins": ["core.templatetags.comanda", "django.templatetags.i18n", "django.templatetags.static"],
         },
     }
