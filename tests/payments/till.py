@@ -148,7 +148,7 @@ class Till:
         with tenant_scope(self.place.ref):
             cancel_order(order_id=order.pk, actor=self.place.caller("manager"))
 
-    def refunded(self, mp_id: str) -> Decimal:
+    def refunded(self, mp_id: str) -> Any:
         """What Mercado Pago has given back of it."""
         return Decimal(str(self.theirs(mp_id)["transaction_amount_refunded"]))
 
