@@ -1,7 +1,6 @@
 """How an order is paid is chosen with it; order and payment begin together or not at all."""
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from threading import Barrier, Thread
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
-from pytest_django import DjangoDbBlocker
 
 from payments.gateway import transport
 from payments.ledger.models import Payment
@@ -18,26 +16,9 @@ from payments.sellers.models import Seller
 from shop.menu.actions import update_product
 from shop.orders.models import Order
 from tenants.scope import current_tenant_or_none, tenant_scope
-from tests.emulator.process import Emulator
-from tests.payments.till import Till, open_till
-from tests.processes import committed_queue
+from tests.payments.till import Till
 from tests.shop.pages import HTMX, checkout, fill_cart, order_of, visitor
 from tests.world import World
-
-
-@pytest.fixture
-def till(world: World, emulator: Emulator) -> Till:
-    return open_till(world.a, emulator)
-
-
-@pytest.fixture
-def committed_till(committed_world: World, emulator: Emulator, django_db_blocker: DjangoDbBlocker) -> Iterator[Till]:
-    """One whose changes other threads see. Its payments are of no world and watched by nobody afterwards."""
-    with django_db_blocker.unblock(), committed_queue():
-        till = open_till(committed_world.a, emulator)
-        yield till
-        Payment.objects.filter(cafeteria_uuid=till.uuid).delete()
-        Seller.objects.filter(cafeteria_uuid=till.uuid).delete()
 
 
 def guest_with_a_cart(till: Till, **more: Any) -> Client:
