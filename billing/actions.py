@@ -12,7 +12,7 @@ from billing.looking import end_preapproval, send_change
 from billing.models import Invoice, Preapproval, Status, Subscription
 from billing.plans import FREE, RECOMMENDED, TRIAL_DAYS, Plan, price_of
 from billing.records import end_others, record_snapshots, settle
-from billing.standing import debt_of
+from billing.standing import debt_of, is_awaited
 from core.audit.actions import record
 from core.identity.callers import Caller
 from payments.gateway.errors import GatewayRefused, GatewayUnavailable
@@ -113,9 +113,11 @@ def _locked(cafeteria: Cafeteria) -> Subscription:
 
 
 def _check_may_subscribe(subscription: Subscription) -> None:
-    """Another card is welcome while something is due; else there is nothing to pay twice."""
-    charged = subscription.preapprovals.filter(status=There.AUTHORIZED, ending=False).exists()
-    if charged and subscription.status in {Status.ACTIVE, Status.PENDING, Status.TRIAL}:
+    """Another card is welcome while something is due and no charge is on its way; else there is nothing to pay twice."""
+    charged = subscription.preapprovals.filter(status=There.AUTHORIZED, ending=False).order_by("-pk").first()
+    if charged is None:
+        return
+    if subscription.status not in {Status.PAST_DUE, Status.SUSPENDED} or is_awaited(charged, _invoices(subscription), timezone.now()):
         raise AlreadySubscribed
 
 

@@ -26,7 +26,7 @@ class State(models.TextChoices):
 
     SCHEDULED = "scheduled", _("On its way")
     PAID = "paid", _("Paid")
-    FAILED = "failed", _("Declined: it is tried again")
+    FAILED = "failed", _("Trying again")  # Mercado Pago does
     UNPAID = "unpaid", _("Not paid")
     REFUNDED = "refunded", _("Refunded")
     VOID = "void", _("Not charged")

@@ -10,13 +10,14 @@ from django.utils.functional import Promise
 
 from billing.models import Invoice, Preapproval, State, Status, Subscription
 from billing.plans import Plan, plan_by_code, price_of
-from billing.standing import debt_of
+from billing.standing import debt_of, is_awaited
 from core.design.formats import format_moment
 from tenants.errors import CafeteriaNotFound
 from tenants.models import Cafeteria
 
 There = Preapproval.Status
 INVOICES_SHOWN = 24
+UNCOVERED = (Status.PENDING, Status.PAST_DUE, Status.SUSPENDED)
 KINDS = {
     Status.TRIAL: "info",
     Status.PENDING: "info",
@@ -63,6 +64,7 @@ class Account:
     wanted_plan: Plan | None
     declined: Invoice | None  # it is tried again
     is_owed: bool
+    is_awaited: bool  # agreed, nothing is covered, and the first payment is on its way
     invoices: list[InvoiceLine]
     payer_email: str
 
@@ -104,7 +106,7 @@ class Account:
 
     @property
     def next_payment_at(self) -> datetime | None:
-        return self.charged.next_payment_at if self.charged and not self.is_paused else None
+        return self.charged.next_payment_at if self.charged and not self.is_paused and not self.is_due else None
 
 
 def owned_by(owner_id: int, cafeteria_id: int) -> Cafeteria:
@@ -132,6 +134,7 @@ def account_of(cafeteria: Cafeteria, subscription: Subscription) -> Account:
         wanted_plan=plan_by_code(charged.wanted_plan) if charged and charged.wanted_plan else None,
         declined=next((bill for bill in invoices if bill.state == State.FAILED), None),
         is_owed=debt_of(invoices, timezone.now()) != "none",
+        is_awaited=subscription.status in UNCOVERED and is_awaited(charged, invoices, timezone.now()),
         invoices=[_line(bill) for bill in invoices[:INVOICES_SHOWN]],
         payer_email=rows[0].payer_email if rows else "",
     )

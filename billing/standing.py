@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from billing.models import Invoice, State, Status
+from billing.models import Invoice, Preapproval, State, Status
 
 GRACE = timedelta(days=7)  # from the moment that we know of an unpaid invoice
 RETRIES = timedelta(days=12)  # Mercado Pago tries for ten days; one that never ends is unpaid
@@ -58,6 +58,13 @@ def debt_of(invoices: list[Invoice], now: datetime) -> Debt:
     if any(invoice.state == State.UNPAID or invoice.debit_at + RETRIES < now for invoice in owed):
         return "unpaid"
     return "retrying" if owed else "none"
+
+
+def is_awaited(charged: Preapproval | None, invoices: list[Invoice], now: datetime) -> bool:
+    """Whether the first charge of a fresh agreement is on its way. To agree to another one meanwhile might be charged twice."""
+    if charged is None or charged.authorized_at is None or charged.status != Preapproval.Status.AUTHORIZED:
+        return False
+    return now < charged.authorized_at + LATE and not any(bill.preapproval_id == charged.pk for bill in invoices)
 
 
 def state_of(status: str, payment_status: str) -> State:

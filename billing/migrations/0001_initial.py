@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("scheduled", "On its way"),
                             ("paid", "Paid"),
-                            ("failed", "Declined: it is tried again"),
+                            ("failed", "Trying again"),
                             ("unpaid", "Not paid"),
                             ("refunded", "Refunded"),
                             ("void", "Not charged"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from billing.errors import AlreadySubscribed
 from billing.models import Subscription
 from tenants.actions import suspend_cafeteria
 from tenants.models import Cafeteria
@@ -203,3 +204,17 @@ def test_months_follow_by_themselves_when_the_clock_charges(desk: Desk) -> None:
         assert (desk.status, desk.site()) == ("active", 200)
     assert [state for state, _payment in desk.invoices()] == ["paid"] * 3
     assert Subscription.objects.get(pk=desk.subscription.pk).covered_until - timedelta(days=31) < desk.subscription.looked_at  # type: ignore[operator]
+
+
+def test_while_the_new_cards_charge_is_on_its_way_no_third_one_is_agreed_to(desk: Desk) -> None:
+    suspended(desk)
+    new = desk.subscribed()
+    with desk.at():
+        assert desk.account.is_awaited
+    with pytest.raises(AlreadySubscribed):
+        desk.subscribe("corner")
+    desk.charge(new, "rejected")
+    desk.look()
+    with desk.at():
+        assert not desk.account.is_awaited
+    assert desk.subscribe("corner").pk != new.pk
