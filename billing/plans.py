@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from core.money import quantize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,14 +15,14 @@ class Plan:
     code: str
     name: Promise
     words: Promise  # whom it is for, in one sentence
-    price: Decimal  # a month, in PLAN_CURRENCY
+    price: Decimal  # a month, in settings.PLATFORM_CURRENCY; whole, as every currency has it
     products: int | None  # how many the menu may hold; None is without limit
     people: int | None  # staff with a sign-in; None is without limit
     orders: int | None  # a month; None is without limit
     features: tuple[Promise, ...]  # what it has beyond the plan before
 
 
-PLAN_CURRENCY = "ARS"
+TRIAL_DAYS = 14  # of the recommended plan, from the opening on, without a card
 PLANS = (
     Plan(
         code="counter",
@@ -53,8 +56,14 @@ PLANS = (
     ),
 )
 RECOMMENDED = "house"
+FREE = "counter"
 
 
 def plan_by_code(code: str) -> Plan:
     """KeyError for a code that no plan has."""
     return {plan.code: plan for plan in PLANS}[code]
+
+
+def price_of(plan: Plan) -> Decimal:
+    """A month, in the platform's currency."""
+    return quantize(plan.price, settings.PLATFORM_CURRENCY)

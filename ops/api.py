@@ -181,7 +181,7 @@ def _shown(backup: Backup) -> dict[str, Any]:
         "rows": backup.rows,
         "sha256": backup.sha256,
         "verified_at": _moment(backup.proven_at),
-        "location": "local",
+        "location": backup.location,
     }
 
 

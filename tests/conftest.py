@@ -6,7 +6,10 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.test.utils import setup_databases
+from pytest_django import Settings
 
+from tests.emulator.process import Emulator, running_emulator
+from tests.payments.application import point_to
 from tests.world import World, build_world, drop_world, unique_slugs
 
 
@@ -55,6 +58,20 @@ def module_world(django_db_setup: None, django_db_blocker: pytest.FixtureRequest
         world = build_world(*unique_slugs())
         yield world
         drop_world(world)
+
+
+@pytest.fixture(scope="session")
+def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with running_emulator(tmp_path_factory.mktemp("mercadopago")) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(_running: Emulator, settings: Settings) -> Emulator:
+    """The Mercado Pago emulator's process: just emptied, and the product's own settings lead to it."""
+    _running.control("DELETE", "/_emu/all")
+    point_to(_running, settings)
+    return _running
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.hashers import make_password
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User, UserSession
 from core import tokens
-from core.identity.callers import Claims
+from core.identity.callers import Caller, Claims
 from shop.menu.models import Category, Choice, OptionGroup, Product
 from shop.people.models import Person, PersonSession
 from tenants.actions import open_cafeteria
@@ -53,6 +53,11 @@ class Place:
     def token(self, role: str) -> str:
         claims = Claims(account_id=self.people[role], session_id=self.sessions[role], token_version=1)
         return tokens.issue_access(self.ref.audience, claims)
+
+    def caller(self, role: str = "owner") -> Caller:
+        """One of the people, as the doors hand them to actions."""
+        about: dict[str, Any] = {"email": f"{role}@people.test", "full_name": role, "session_id": self.sessions[role], "token_version": 1}
+        return Caller(kind="person", id=self.people[role], role=role.rstrip("2"), **about)
 
     def client(self, role: str | None = None) -> Client:
         """An API client: with this role's token, or nobody's."""
@@ -97,7 +102,15 @@ def build_world(slug_a: str, slug_b: str) -> World:
     return World(a=places[0], b=places[1], owner_a=users[0].pk, owner_b=users[1].pk, admin=users[2].pk, user_sessions=sessions)
 
 
+MONEY = ("ledgerentry", "refund", "charge", "payment", "notification", "daystatement", "connecting", "seller")
+
+
 def drop_world(world: World) -> None:
+    uuids = [world.a.ref.uuid, world.b.ref.uuid]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # The ledger lets nobody erase it.
+        for table in (*(f"payments_{name}" for name in MONEY), "core_alert"):
+            cursor.execute(f"DELETE FROM public.{table} WHERE cafeteria_uuid = ANY(%s)", [uuids])
     with connection.cursor() as cursor:
         for place in (world.a, world.b):
             cursor.execute(f'DROP SCHEMA IF EXISTS "{place.ref.schema_name}" CASCADE')

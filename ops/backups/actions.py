@@ -20,6 +20,7 @@ from ops.backups.bundles.writing import Schema, Written, write_bundle
 from ops.backups.errors import BackupNotFound
 from ops.backups.media import media_of, open_media
 from ops.backups.models import Backup, BackupTurn
+from ops.backups.offsite.models import OffsiteErasure
 from tenants.models import Cafeteria
 from tenants.provisioning.template import stored_template
 from tenants.queries import ref_by_uuid
@@ -60,7 +61,7 @@ def take_backup(*, cafeteria_uuid: UUID, kind: str, step: Step = lambda _fractio
     try:
         written, missing = _write(part, ref, schema, kind, step)
         part.rename(target)
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
     if missing:
@@ -176,7 +177,8 @@ def backup_by_id(backup_id: UUID, *, cafeteria_uuid: UUID | None = None) -> Back
 
 
 def file_of(backup: Backup) -> Path:
-    return Path(settings.BACKUP_FOLDER) / backup.file
+    """Where its local copy is, or would be: ops.backups.offsite.actions.local_bundle makes sure that it is there."""
+    return Path(settings.BACKUP_FOLDER) / (backup.file or f"{backup.cafeteria_uuid}/{backup.pk}.bundle")
 
 
 def forget_old_backups(*, cafeteria_uuid: UUID) -> int:
@@ -187,7 +189,10 @@ def forget_old_backups(*, cafeteria_uuid: UUID) -> int:
     for backup in gone:
         with suppress(FileNotFoundError):
             file_of(backup).unlink()
-        backup.delete()
+        with transaction.atomic():
+            if backup.offsite_key:  # Erased when the storage answers: ops.backups.offsite.actions.erase_forgotten.
+                OffsiteErasure.objects.get_or_create(key=backup.offsite_key, defaults={"since": timezone.now()})
+            backup.delete()
     return len(gone)
 
 
@@ -240,7 +245,7 @@ def _place(ref: TenantRef, backup_id: UUID) -> Path:
     return folder / f"{backup_id}.bundle"
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """So that the new name survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

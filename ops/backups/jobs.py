@@ -3,6 +3,7 @@ from uuid import UUID
 
 from core.jobs import JobRun, Json, enqueue
 from ops.backups import actions, proofs
+from ops.backups.offsite.actions import enqueue_copy, enqueue_waiting
 
 
 def backup(run: JobRun, *, kind: str, fingerprint: str = "") -> Json:
@@ -14,8 +15,11 @@ def backup(run: JobRun, *, kind: str, fingerprint: str = "") -> Json:
 
     uuid: UUID = run.cafeteria.uuid
     if fingerprint:
-        return {"backup_id": str(actions.take_turn(cafeteria_uuid=uuid, fingerprint=fingerprint, step=step).pk)}
-    return {"backup_id": str(actions.take_backup(cafeteria_uuid=uuid, kind=kind, step=step).pk)}
+        taken = actions.take_turn(cafeteria_uuid=uuid, fingerprint=fingerprint, step=step)
+    else:
+        taken = actions.take_backup(cafeteria_uuid=uuid, kind=kind, step=step)
+    enqueue_copy(taken)
+    return {"backup_id": str(taken.pk)}
 
 
 def prove(run: JobRun) -> Json:
@@ -30,8 +34,9 @@ def prove(run: JobRun) -> Json:
 
 
 def tick(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
-    """Add a backup for each cafeteria that is due and has changed; tell of those whose newest is too old; sweep."""
+    """Add a backup for each cafeteria that is due and has changed, and copies of what is not off-site; tell of what is too old; sweep."""
     claimed = actions.claim_due_turns()
     for cafeteria_uuid, fingerprint in claimed:
         enqueue("ops.backups.jobs.backup", queue="long", cafeteria_uuid=cafeteria_uuid, kind="hourly", fingerprint=fingerprint)
-    return {"due": len(claimed), "too_old": actions.tell_of_old_ones(), "swept": actions.sweep_files(older_than=timedelta(hours=6))}
+    copies, told = enqueue_waiting(), actions.tell_of_old_ones()
+    return {"due": len(claimed), "copies": copies, "too_old": told, "swept": actions.sweep_files(older_than=timedelta(hours=6))}

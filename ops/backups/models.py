@@ -27,13 +27,26 @@ class Backup(models.Model):
     sha256 = models.CharField(max_length=64)  # of the file
     head = models.CharField(max_length=64)
     key_id = models.CharField(max_length=80)
-    file = models.CharField(max_length=200)  # within settings.BACKUP_FOLDER
+    file = models.CharField(max_length=200, blank=True)  # within settings.BACKUP_FOLDER; empty: only the off-site copy is left
     manifest = models.JSONField()
     proven_at = models.DateTimeField(null=True)  # when it was last restored into a scratch schema and found right
     error = models.CharField(max_length=300, blank=True, default="")  # of the last proof
+    offsite_key = models.CharField(max_length=300, blank=True, default="")  # where its copy is, or may be in part
+    offsite_at = models.DateTimeField(null=True)  # when the copy was there whole, and looked at
+    offsite_due_at = models.DateTimeField(null=True)  # until then somebody is copying it; null: it waits
 
     class Meta:
-        indexes = [models.Index(fields=["cafeteria_uuid", "-taken_at"], name="ops_backup_newest")]
+        indexes = [
+            models.Index(fields=["cafeteria_uuid", "-taken_at"], name="ops_backup_newest"),
+            models.Index(fields=["-taken_at"], name="ops_backup_waiting", condition=models.Q(offsite_at=None)),
+        ]
+
+    @property
+    def location(self) -> str:
+        """local, offsite or both."""
+        if self.offsite_at is None:
+            return "local"
+        return "both" if self.file else "offsite"
 
     def __str__(self) -> str:
         return f"{self.slug} {self.taken_at:%Y-%m-%d %H:%M} {self.kind}"

@@ -13,13 +13,13 @@ from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
 from core.errors import AppError
-from ops.backups.actions import file_of
 from ops.backups.bundles.data import Manifest, manifest_from_json
 from ops.backups.bundles.reading import read_manifest
 from ops.backups.bundles.writing import order_sums
 from ops.backups.errors import BundleRefused
 from ops.backups.media import is_there
 from ops.backups.models import Backup
+from ops.backups.offsite.actions import local_bundle
 from ops.restores.building import built_side, check_suits
 from tenants.models import Cafeteria
 from tenants.queries import ref_by_uuid
@@ -88,14 +88,15 @@ def _count(backup: Backup, proofs: Proofs) -> None:
 
 
 def _prove(backup: Backup) -> None:
-    manifest = read_manifest(file_of(backup))
+    path = local_bundle(backup)
+    manifest = read_manifest(path)
     if manifest.as_json() != _kept_manifest(backup):
         raise BundleRefused("it is not the one that was written.")
     ref = ref_by_uuid(backup.cafeteria_uuid)
     check_suits(manifest, ref)
     name = f"{ref.schema_name}_p{token_hex(4)}"
     with transaction.atomic():
-        with built_side(name, file_of(backup), manifest, step=lambda _: None, files=False) as (side, _head):
+        with built_side(name, path, manifest, step=lambda _: None, files=False) as (side, _head):
             _check_sums(manifest, order_sums(side.contents, {table.name: table.columns for table in manifest.tables}))
         transaction.set_rollback(True)
     if not manifest.media_included:

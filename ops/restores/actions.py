@@ -21,6 +21,7 @@ from ops.backups.bundles.data import Manifest
 from ops.backups.bundles.reading import load_bundle, read_manifest
 from ops.backups.media import store_media
 from ops.backups.models import Backup
+from ops.backups.offsite.actions import local_bundle
 from ops.restores.building import built_side, check_suits
 from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreFailed, RestoreNotFound, RestoreUnderWay
 from ops.restores.models import Restore
@@ -81,7 +82,7 @@ def start_restore(
 def start_preview(*, cafeteria_uuid: UUID, backup_id: UUID) -> Job:
     """The job that finds out what going back would change. Raises BackupNotFound."""
     backup = backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)
-    return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, file=str(file_of(backup)))
+    return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, backup_id=str(backup.pk))
 
 
 def start_undo(*, restore_id: UUID, by: str) -> Job:
@@ -177,8 +178,11 @@ def sweep_schemas() -> list[str]:
 
 
 def _build(restore: Restore, step: Step) -> None:
-    ref, path = ref_by_uuid(restore.cafeteria_uuid), Path(restore.file)
+    ref = ref_by_uuid(restore.cafeteria_uuid)
     step(0.02, "look")
+    path = Path(restore.file)
+    if restore.backup_id is not None:
+        path = local_bundle(backup_by_id(restore.backup_id), step=lambda fraction: step(0.02 + fraction * 0.08, "fetch"))
     manifest = read_manifest(path, step=lambda what: step(0.1, what))
     check_suits(manifest, ref)
     if "database" not in restore.parts:

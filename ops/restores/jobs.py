@@ -2,7 +2,9 @@ from pathlib import Path
 from uuid import UUID
 
 from core.jobs import JobRun, Json
+from ops.backups.actions import backup_by_id
 from ops.backups.bundles.reading import read_manifest
+from ops.backups.offsite.actions import local_bundle
 from ops.restores import actions
 from ops.restores.building import check_suits
 from ops.restores.preview import preview_restore
@@ -19,9 +21,9 @@ def restore(run: JobRun, *, restore_id: str) -> Json:
     return {"phase": done.phase, "away_seconds": done.away_seconds}
 
 
-def preview(run: JobRun, *, file: str) -> Json:
-    """Find out what going back to the bundle would change."""
-    path = Path(file)
+def preview(run: JobRun, *, file: str = "", backup_id: str = "") -> Json:
+    """Find out what going back to the bundle, or to the backup, would change."""
+    path = local_bundle(backup_by_id(UUID(backup_id))) if backup_id else Path(file)
     manifest = read_manifest(path)
     check_suits(manifest, run.cafeteria)
     return preview_restore(run.cafeteria, path, manifest, step=lambda what: run.progress(0.5, what))

@@ -1,4 +1,8 @@
 from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
 
 from tenants.errors import SlugTaken
 from tenants.models import Cafeteria, Pulse
@@ -15,6 +19,7 @@ class OwnedCafeteria:
     url: str
     has_menu: bool
     has_orders: bool
+    plan: Any  # billing.queries.PlanLine, which stands above: None when it has none yet
 
     @property
     def short_url(self) -> str:
@@ -30,10 +35,11 @@ class OwnedCafeteria:
 
 
 def owned_cafeterias(owner_id: int) -> list[OwnedCafeteria]:
-    """Those of an owner, with how far each has come. Two queries however many: the pulse tells of the menu and the orders."""
+    """Those of an owner, with how far each has come and its plan. Three queries however many: the pulse tells of menu and orders."""
     cafeterias = list(cafeterias_of(owner_id))
     pulses = {pulse.cafeteria_id: pulse for pulse in Pulse.objects.filter(cafeteria__in=cafeterias)}
-    return [_owned(cafeteria, pulses.get(cafeteria.pk)) for cafeteria in cafeterias]
+    plans = import_string(settings.CAFETERIA_PLANS)(cafeterias)
+    return [_owned(cafeteria, pulses.get(cafeteria.pk), plans.get(cafeteria.uuid)) for cafeteria in cafeterias]
 
 
 def address_for(*, name: str, slug: str) -> str:
@@ -46,10 +52,11 @@ def address_for(*, name: str, slug: str) -> str:
     return slug
 
 
-def _owned(cafeteria: Cafeteria, pulse: Pulse | None) -> OwnedCafeteria:
+def _owned(cafeteria: Cafeteria, pulse: Pulse | None, plan: Any) -> OwnedCafeteria:
     return OwnedCafeteria(
         cafeteria=cafeteria,
         url=site_url(cafeteria.slug),
         has_menu=pulse is not None and pulse.menu > 1,
         has_orders=pulse is not None and pulse.orders > 1,
+        plan=plan,
     )

@@ -85,6 +85,28 @@ def database(name: str, *, hint: str) -> dict[str, object]:
     }
 
 
+def bucket(name: str) -> str:
+    """The name of an S3 bucket, or nothing."""
+    value = text(name)
+    if value and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        raise ImproperlyConfigured(f"{name} is {value!r}, which no bucket is called. Give its name alone: no address, no folder.")
+    return value
+
+
+def storage_address(name: str, *, plain_anywhere: bool) -> str:
+    """An S3 server's http(s) address, or nothing. Plain http goes no further than this machine, or anywhere in development."""
+    value = text(name).rstrip("/")
+    if not value:
+        return ""
+    hint = f"Set {name} to the server's own address, such as https://s3.example.com, without user, bucket or path."
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or "@" in parts.netloc:
+        raise ImproperlyConfigured(f"{name} is not an address that can be used. {hint}")
+    if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"} and not plain_anywhere:
+        raise ImproperlyConfigured(f"{name} is plain http to another machine, where anybody could read along. {hint}")
+    return value
+
+
 def web_address(name: str, *, hint: str) -> tuple[str, str, int | None]:
     """(scheme, host, port or None) of an http(s) address."""
     address = required(name, hint=hint)

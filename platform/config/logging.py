@@ -51,7 +51,11 @@ def configure_logging(*, json_lines: bool, level: str) -> None:
             "handlers": {"stderr": {"()": StandardError, "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": level.upper()},
             # A 4xx is an answer, not an event: the measurements count them.
-            "loggers": {"django.request": {"level": "ERROR"}, "django.security.csrf": {"level": "ERROR"}},
+            "loggers": {
+                "django.request": {"level": "ERROR"},
+                "django.security.csrf": {"level": "ERROR"},
+                "botocore": {"level": "WARNING"},  # Below that it logs what it signs, and with which key.
+            },
         }
     )
 

@@ -10,6 +10,7 @@ from whitenoise.compress import Compressor
 from config import env
 from config.logging import configure_logging
 from config.sentry import configure_sentry
+from core.money import DECIMALS
 from core.vault import check_keys
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -138,7 +139,7 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
         "OPTIONS": {
-            "context_processors": ["django.template.context_processors.request", "core.context.page"],
+            "context_processors": ["django.template.context_processors.request", "core.context.page", "shop.money.context.money"],
             "builtins": ["core.templatetags.comanda", "django.templatetags.i18n", "django.templatetags.static"],
         },
     }
@@ -164,18 +165,34 @@ WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "ma
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "KEY_FUNCTION": "django_tenants.cache.make_key"}}
 
 # --- Cafeterias: what tenants, which stands below shop, calls by name --------------------------------------------------------
-CAFETERIA_OPENED = ["shop.people.actions.admit_owner"]  # In the new cafeteria's scope, with email, full_name, platform_user_id.
+# In the new cafeteria's scope, with email, full_name, platform_user_id.
+CAFETERIA_OPENED = ["shop.people.actions.admit_owner", "billing.actions.begin_trial"]
+CAFETERIA_PLANS = "billing.queries.plan_lines"  # What accounts, which stands below billing, shows on the owner's home.
 CAFETERIA_HAS_ORDERS = "shop.orders.queries.has_orders"
 PLATFORM_FEE_PERCENT = env.amount("PLATFORM_FEE_PERCENT", "0")  # Of each online payment, kept by the platform.
 PAYMENT_ORDERS = "shop.orders.payments.actions"  # A module: payments.ledger.data.OrderBook.
 PAYMENT_MINUTES = env.integer("PAYMENT_MINUTES", 30, least=5)  # How long an order waits to be paid online.
-NOTIFICATION_HANDLERS: dict[str, str] = {}  # Of what the platform's own account is told, by topic.
+# Of what the platform's own account is told, by topic.
+NOTIFICATION_HANDLERS: dict[str, str] = {
+    "subscription_preapproval": "billing.looking.note_change",
+    "subscription_authorized_payment": "billing.looking.note_change",
+}
+PLATFORM_CURRENCY = env.text("PLATFORM_CURRENCY", "ARS")  # Of the plans' prices: that of the platform's own account.
+BILLING_ENFORCED = env.boolean("BILLING_ENFORCED", default=not DEVELOPMENT)  # Whether a cafeteria that does not pay is suspended.
 CLOSED_KEEP_DAYS = env.integer("CLOSED_KEEP_DAYS", 30)  # How long a closed cafeteria's schema is kept.
 
 # --- Backups ----------------------------------------------------------------------------------------------------------------
 BACKUP_KEYS = env.words("BACKUP_KEYS")  # age identities, the newest first. Never keep them beside the backups.
 BACKUP_FOLDER = env.path("BACKUP_FOLDER", DATA_FOLDER / "backups")
 BACKUP_MEDIA = "shop.menu.pictures.queries.picture_keys"  # Which files belong to a cafeteria's rows.
+# Off-site: any S3, when S3_BUCKET is set. It holds only what is encrypted with BACKUP_KEYS.
+S3_BUCKET, S3_PREFIX = env.bucket("S3_BUCKET"), env.text("S3_PREFIX").strip("/")
+S3_ENDPOINT = env.storage_address("S3_ENDPOINT", plain_anywhere=DEVELOPMENT)  # empty: Amazon's
+S3_REGION = env.text("S3_REGION") or "us-east-1"
+S3_ACCESS_KEY, S3_SECRET_KEY = env.text("S3_ACCESS_KEY"), env.text("S3_SECRET_KEY")
+if S3_BUCKET and not (S3_ACCESS_KEY and S3_SECRET_KEY):
+    raise ImproperlyConfigured("S3_BUCKET is set without S3_ACCESS_KEY and S3_SECRET_KEY. Set all three, or none.")
+BACKUP_LOCAL_DAYS = env.integer("BACKUP_LOCAL_DAYS", 7, least=1)  # How long a backup that is off-site stays here as well.
 RESTORE_MAX_BYTES = env.integer("RESTORE_MAX_GIB", 64, least=1) * 1024**3  # What a bundle may come to, unpacked.
 
 # --- Mercado Pago -----------------------------------------------------------------------------------------------------------
@@ -193,6 +210,8 @@ MERCADOPAGO_ACCESS_TOKEN = env.text("MERCADOPAGO_ACCESS_TOKEN")  # The platform'
 MERCADOPAGO_EMULATOR_KEY = env.text("MERCADOPAGO_EMULATOR_KEY") if DEVELOPMENT else ""
 if MERCADOPAGO_EMULATOR_KEY:
     CAFETERIA_OPENED.append("config.demo.sellers.connect_test_seller")
+if PLATFORM_CURRENCY not in DECIMALS:
+    raise ImproperlyConfigured(f"PLATFORM_CURRENCY is {PLATFORM_CURRENCY!r}. Set it to one of {', '.join(sorted(DECIMALS))}.")
 if PLATFORM_FEE_PERCENT >= 100:
     raise ImproperlyConfigured("PLATFORM_FEE_PERCENT is 100 or more. Set it to a number such as 2.5.")
 # Where a form may be sent on to, beside this platform: Mercado Pago's pages for sellers and for buyers, of each country.
@@ -246,9 +265,14 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
     "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "10:00", "queue": "long"},
     "ops.backups.jobs.tick": {"every": 60, "queue": "short"},
+    "ops.backups.offsite.jobs.tidy": {"every": 3600, "queue": "long"},
     "ops.backups.jobs.prove": {"every": 86400, "at": "06:00", "queue": "long"},
     "ops.restores.jobs.sweep": {"every": 3600, "queue": "long"},
+    "billing.jobs.check_subscriptions": {"every": 3600, "queue": "long"},
+    "billing.jobs.apply_policy": {"every": 3600, "queue": "long"},
+    "shop.money.books.jobs.check_money": {"every": 86400, "at": "07:30", "queue": "long"},
     "payments.inbox.jobs.prune": {"every": 86400, "at": "08:30", "queue": "short"},
+    "core.alerts.jobs.prune": {"every": 86400, "at": "08:40", "queue": "short"},
 }
 
 # --- Watching -------------------------------------------------------------------------------------------------------------

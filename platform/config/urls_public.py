@@ -4,6 +4,7 @@ from django.urls import path
 
 from accounts.api import router as auth_router
 from accounts.urls import urlpatterns as account_urls
+from billing.urls import urlpatterns as billing_urls
 from config.api import platform_api
 from config.api.businesses import router as businesses_router
 from config.api.docs import docs_view
@@ -25,6 +26,7 @@ urlpatterns = [
     *shared_urls,
     *platform_urls,
     *account_urls,
+    *billing_urls,
     *seller_urls,
 ]
 

@@ -1,6 +1,6 @@
 """Amounts of money: Decimal, quantized to the currency (wall 9). Never a float."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 # Decimals of each currency that we take: shared/facts on Mercado Pago.
 DECIMALS = {"ARS": 2, "BRL": 2, "CLP": 0, "COP": 0, "MXN": 2, "PEN": 2, "UYU": 2}
@@ -14,8 +14,11 @@ def quantize(amount: Decimal, currency: str) -> Decimal:
 
 
 def is_exact(amount: Decimal, currency: str) -> bool:
-    """Whether the amount has no more decimals than the currency."""
-    return amount == quantize(amount, currency)
+    """Whether it is an amount with no more decimals than the currency; not what is no number, nor one beyond all money."""
+    try:
+        return amount == quantize(amount, currency)
+    except InvalidOperation:
+        return False
 
 
 def as_text(amount: Decimal, currency: str) -> str:

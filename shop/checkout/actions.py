@@ -9,8 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from core.identity.callers import Caller
-from payments.ledger.actions import open_checkout, start_payment
-from payments.ledger.data import Actor
+from payments.ledger.actions import open_checkout
 from payments.ledger.errors import NotConnected
 from payments.ledger.models import Payment
 from payments.sellers.queries import accepts_online
@@ -18,7 +17,7 @@ from shop.checkout.errors import CartFull, TotalChanged
 from shop.checkout.queries import MOST_LINES, MOST_OF_A_LINE, SESSION_KEY, CartLine, read_cart
 from shop.orders.actions import place_order
 from shop.orders.data import NewLine, NewOrder, PlacedOrder
-from shop.orders.payments.actions import facts_of, lock_order, wait_for_payment
+from shop.orders.payments.actions import begin_payment, lock_order, wait_for_payment
 from shop.orders.queries import order_by_secret
 from tenants.scope import current_tenant
 
@@ -67,19 +66,11 @@ def pay_online(*, secret: str, return_url: str, caller: Caller | None, is_new: b
     An order that `is_new`, or that waits for its payment already, waits until the payment's time is over. In the cafeteria's scope; go on,
     outside, with checkout_address. Raises NotConnected, NothingDue, OrderIsCancelled, OrderNotFound.
     """
-    tenant = current_tenant()
-    email, name = (caller.email, caller.full_name) if caller is not None and not caller.is_staff else ("", "")
     with transaction.atomic():
         lock_order(secret)  # First: nothing of what is read next changes any more.
         order = order_by_secret(secret)
-        payment = start_payment(
-            cafeteria_uuid=tenant.uuid,
-            order=facts_of(order, payer_email=email, payer_name=name, with_copy=True),
-            amount=order.total - order.paid,
-            return_url=return_url,
-            actor=Actor(person_id=caller.id, label=caller.email) if caller is not None else Actor(),
-        )
-        if not accepts_online(tenant.uuid):
+        payment = begin_payment(order=order, amount=order.total - order.paid, return_url=return_url, caller=caller)
+        if not accepts_online(current_tenant().uuid):
             raise NotConnected
         if is_new or order.pay_by is not None:
             assert payment.expires_at is not None

@@ -41,7 +41,7 @@ from tenants.scope import current_tenant, request_scope
 log = structlog.get_logger()
 DETAILS_KEY = "checkout"
 SEE_OTHER = 303
-FIELD_OF_ERROR: dict[type[AppError], str] = {InvalidPickupTime: "when", InvalidTip: "tip_other", NotConnected: "pay"}
+FIELD_OF_ERROR: dict[type[AppError], str] = {InvalidPickupTime: "when", InvalidTip: "tip_other"}
 
 
 def cart_now(request: HttpRequest) -> PricedCart:
@@ -161,6 +161,8 @@ def _refused(request: HttpRequest, key: str, error: AppError | None = None) -> H
         form = _form(request)
         if error is not None:
             form.add_error(FIELD_OF_ERROR.get(type(error)), error.translated())
+        if isinstance(error, NotConnected):
+            form.add_error(None, _("Nothing was ordered yet: place the order to pay at the counter."))
         # The key's order exists already: what is in the cart now is another one.
         fresh = isinstance(error, IdempotencyConflict)
         return _page(request, form, cart_now(request), key="" if fresh else key, status=422)

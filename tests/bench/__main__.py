@@ -1,21 +1,27 @@
-"""`make bench`: runs the benches named on the command line, or all, one after another. Each prints its own table."""
+"""`make bench`: runs the benches named on the command line, or all, one after another. Each prints its own table.
+
+Options after the name are the bench's own, e.g. `python -m tests.bench chaos --payments 500`.
+"""
 
 import importlib
 import sys
+from itertools import takewhile
 
 BENCHES = {
     "hot_path": "tests.bench.hot_path",
     "tenancy": "tests.bench.tenants",
+    "chaos": "tests.bench.payments.chaos",
 }
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or list(BENCHES)
+    named = list(takewhile(lambda argument: not argument.startswith("-"), sys.argv[1:]))
+    options, wanted = sys.argv[1 + len(named) :], named or list(BENCHES)
     unknown = [name for name in wanted if name not in BENCHES]
     if unknown:
         sys.exit(f"There is no bench {', '.join(unknown)}. There are: {', '.join(BENCHES)}.")
     for name in wanted:
-        importlib.import_module(BENCHES[name]).main()
+        importlib.import_module(BENCHES[name]).main(*([options] if options else []))
 
 
 if __name__ == "__main__":

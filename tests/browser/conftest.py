@@ -18,7 +18,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from config.dev.__main__ import web_command
-from tests.processes import REPOSITORY, database_url, kill_group, wait_for
+from tests.emulator.process import Emulator, running_emulator
+from tests.payments.application import environment_of
+from tests.processes import REPOSITORY, committed_queue, database_url, kill_group, manage, wait_for
 from tests.world import PASSWORD, Place, World
 
 CHROMIUM = (
@@ -66,10 +68,34 @@ def port() -> int:
 
 
 @pytest.fixture(scope="package")
-def _web(django_db_setup: None, port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def mercadopago(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The emulator, whose pages the browser comes to; nobody is connected to it yet."""
+    with running_emulator(tmp_path_factory.mktemp("mercadopago")) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="package")
+def _environment(port: int, mercadopago: Emulator) -> dict[str, str]:
+    """Of each process: their own address, and Mercado Pago's as they and as browsers reach it."""
+    pages = mercadopago.url.replace("127.0.0.1", "localhost")
+    return environment_of(mercadopago) | {"MERCADOPAGO_AUTH_URL": pages, "PUBLIC_URL": f"http://localhost:{port}"}
+
+
+@pytest.fixture(scope="package")
+def worker(
+    django_db_setup: None, django_db_blocker: Any, _environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """What works off the short jobs: notifications and refunds among them."""
+    folder = tmp_path_factory.mktemp("worker")
+    with django_db_blocker.unblock(), committed_queue(), manage("worker", "short", data_folder=folder, **_environment):
+        yield
+
+
+@pytest.fixture(scope="package")
+def _web(django_db_setup: None, port: int, _environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The web process as `make run` starts it, with its static files as they are sent in production."""
     folder = tmp_path_factory.mktemp("browser")
-    values = {"DATABASE_URL": database_url(), "COMANDA_DATA": str(folder), "PUBLIC_URL": f"http://localhost:{port}"}
+    values = {"DATABASE_URL": database_url(), "COMANDA_DATA": str(folder), **_environment}
     environment = {**os.environ, **values, "PORT": str(port)}
     collect = (sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity=0", "--ignore=ninja")
     subprocess.run(collect, cwd=REPOSITORY, env=environment, check=True, timeout=240)

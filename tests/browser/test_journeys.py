@@ -142,6 +142,8 @@ def test_without_javascript_an_order_is_placed_followed_and_handed_over(site: Si
     for _ in range(4):
         kitchen.goto("/staff/")
         kitchen.click("[data-next]")
+    kitchen.get_by_role("button", name="Entregar sin cobrar").click()
+    expect(kitchen.locator(".order")).to_have_count(0)
     guest.get_by_role("link", name="Ver cómo va").click()
     expect(guest.locator("h1 + p")).to_have_text("¡Buen provecho!")
 

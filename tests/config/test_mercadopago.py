@@ -85,11 +85,11 @@ def test_every_command_finds_the_one_that_was_chosen(tmp_path: Path) -> None:
     assert "MERCADOPAGO_URL" not in os.environ
 
 
-def settings_of(**environment: str) -> subprocess.CompletedProcess[str]:
+def settings_of(
+    shows: str = "s.MERCADOPAGO_URL, s.MERCADOPAGO_EMULATOR_KEY, s.CAFETERIA_OPENED, s.FORM_TARGETS[0]", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """What a process of its own makes of the environment."""
-    shown = (
-        "from django.conf import settings as s; print(s.MERCADOPAGO_URL, s.MERCADOPAGO_EMULATOR_KEY, s.CAFETERIA_OPENED, s.FORM_TARGETS[0])"
-    )
+    shown = f"from django.conf import settings as s; print({shows})"
     base = {"SECRET_KEY": "x" * 60, "PUBLIC_URL": "https://comanda.example", "DATABASE_URL": "postgresql://a@b/c"}
     values = {**os.environ, **base, "DJANGO_SETTINGS_MODULE": "config.settings", **environment}
     return subprocess.run(
@@ -103,16 +103,26 @@ def test_production_talks_to_mercado_pago_alone(name: str) -> None:
     assert refused.returncode != 0
     assert "production talks to Mercado Pago" in refused.stderr
     fine = settings_of(COMANDA_ENV="production", MERCADOPAGO_EMULATOR_KEY="left-over")
-    assert fine.stdout == "https://api.mercadopago.com  ['shop.people.actions.admit_owner'] https://auth.mercadopago.com\n", fine.stderr
+    opened = ["shop.people.actions.admit_owner", "billing.actions.begin_trial"]
+    assert fine.stdout == f"https://api.mercadopago.com  {opened} https://auth.mercadopago.com\n", fine.stderr
 
 
 def test_only_with_a_stand_in_new_cafeterias_get_an_account() -> None:
     given = settings_of(
         MERCADOPAGO_URL="http://127.0.0.1:28000/", MERCADOPAGO_AUTH_URL="http://localhost:28000", MERCADOPAGO_EMULATOR_KEY="k"
     )
-    hooks = ["shop.people.actions.admit_owner", "config.demo.sellers.connect_test_seller"]
+    hooks = ["shop.people.actions.admit_owner", "billing.actions.begin_trial", "config.demo.sellers.connect_test_seller"]
     assert given.stdout == f"http://127.0.0.1:28000 k {hooks} http://localhost:28000\n", given.stderr
 
 
 def test_all_of_the_fee_cannot_be_the_platforms() -> None:
     assert "PLATFORM_FEE_PERCENT is 100 or more" in settings_of(PLATFORM_FEE_PERCENT="100").stderr
+
+
+def test_plans_are_priced_in_a_currency_that_there_is() -> None:
+    assert "PLATFORM_CURRENCY is 'EUR'" in settings_of(PLATFORM_CURRENCY="EUR").stderr
+
+
+@pytest.mark.parametrize(("environment", "enforced"), [("production", "True"), ("development", "False")])
+def test_who_does_not_pay_is_suspended_in_production_alone(environment: str, enforced: str) -> None:
+    assert settings_of("s.BILLING_ENFORCED", COMANDA_ENV=environment).stdout == f"{enforced}\n"

@@ -5,13 +5,25 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from payments.ledger.models import Refund
 from shop.menu.models import Product
 from shop.orders.models import Order
 from tenants.models import Cafeteria
 from tenants.scope import tenant_scope
+from tests.shop.orders.payments.calls import order_of
+from tests.shop.orders.payments.test_reading import in_cash
 from tests.world import World
 
-CAFETERIA_POSTS = ("/auth/register", "/auth/login", "/auth/refresh", "/products", "/products/import", "/orders", "/auth/logout")
+CAFETERIA_POSTS = (
+    "/auth/register",
+    "/auth/login",
+    "/auth/refresh",
+    "/products",
+    "/products/import",
+    "/orders",
+    "/payments/create-preference",
+    "/auth/logout",
+)
 PLATFORM_POSTS = ("/auth/register", "/auth/login", "/auth/refresh", "/businesses", "/auth/logout")
 
 
@@ -57,6 +69,17 @@ def test_bodies_that_cannot_be_meant(world: World, name: str) -> None:
     assert counts(world) == before
 
 
+@pytest.mark.parametrize("name", [name for name in BODIES if name not in {"nothing", "NaN", "NUL"}])
+def test_refunds_that_cannot_be_meant(world: World, name: str) -> None:
+    """An object without an amount, and no body at all, mean all of it: the ones that are not among these."""
+    body, kind, allowed = BODIES[name]
+    payment_id = in_cash(world.a, order_of(world.a))
+    response = world.a.client("owner").post(f"/api/v1/payments/{payment_id}/refund", body, content_type=kind)
+    assert response.status_code in allowed, response.content[:200]
+    assert response.json()["detail"]
+    assert not Refund.objects.filter(cafeteria_uuid=world.a.ref.uuid).exists()
+
+
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-1", "1e400", "0.001", "99999999999999", "", "abc", None, [], {}])
 def test_prices_that_are_none(world: World, price: Any) -> None:
     before = counts(world)
@@ -66,7 +89,9 @@ def test_prices_that_are_none(world: World, price: Any) -> None:
     assert counts(world) == before
 
 
-@pytest.mark.parametrize("path", ["/%00", "/p/%00", "/?q=%00", "/api/v1/products?x=%00", "/o/%00", "/api/v1/orders/%00", "/media/%00"])
+@pytest.mark.parametrize(
+    "path", ["/%00", "/p/%00", "/?q=%00", "/api/v1/products?x=%00", "/o/%00", "/api/v1/orders/%00", "/api/v1/payments/%00", "/media/%00"]
+)
 def test_nul_in_an_address(world: World, path: str) -> None:
     assert 400 <= Client(headers={"host": world.a.host}).get(path).status_code < 500
 
@@ -74,7 +99,7 @@ def test_nul_in_an_address(world: World, path: str) -> None:
 @pytest.mark.parametrize("number", ["0", "-1", str(2**31), str(2**63), str(2**64), "9" * 100, "1.5", "abc", " ", "٣"])
 def test_ids_that_cannot_be(world: World, number: str) -> None:
     client = world.a.client("owner")
-    for path in (f"/api/v1/orders/{number}", f"/p/{number}"):
+    for path in (f"/api/v1/orders/{number}", f"/api/v1/payments/{number}", f"/p/{number}"):
         assert client.get(path).status_code in {404, 422}
     for path in (f"/api/v1/businesses/{number}", f"/api/v1/businesses/{number}/products"):
         assert world.platform_client(world.owner_a).get(path).status_code in {404, 422}

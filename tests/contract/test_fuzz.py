@@ -14,6 +14,8 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 
 from config.api import cafeteria_api, platform_api
 from tests.servers import running_web
+from tests.shop.orders.payments.calls import order_of
+from tests.shop.orders.payments.test_reading import in_cash
 from tests.world import World
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -59,6 +61,23 @@ def test_a_cafeterias_api_holds_its_contract(case: Any, served: int, module_worl
 @settings(FUZZ, max_examples=3)
 def test_a_cafeterias_api_holds_it_for_strangers(case: Any, served: int, module_world: World) -> None:
     case.call_and_validate(base_url=f"http://127.0.0.1:{served}", headers={"Host": module_world.a.host}, checks=CHECKS)
+
+
+@pytest.fixture(scope="module")
+def known(module_world: World) -> dict[str, Any]:
+    """An order that was paid in cash, and its payment."""
+    order = order_of(module_world.a)
+    return {"order_id": order["id"], "payment_id": in_cash(module_world.a, order)}
+
+
+@cafeteria.include(path_regex="/payments").parametrize()
+@FUZZ
+def test_payments_that_are_there_hold_it_too(case: Any, served: int, module_world: World, known: dict[str, Any]) -> None:
+    headers = {"Host": module_world.a.host, "Authorization": f"Bearer {module_world.a.token('owner')}"}
+    for place in (case.path_parameters, case.body, case.query):
+        if isinstance(place, dict):
+            place.update({name: value for name, value in known.items() if name in place})
+    case.call_and_validate(base_url=f"http://127.0.0.1:{served}", headers=headers, checks=CHECKS)
 
 
 @platform.parametrize()

@@ -11,7 +11,9 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from config.api import cafeteria_api
+from payments.ledger.models import Refund
 from tenants.scope import tenant_scope
+from tests.shop.orders.payments.test_reading import in_cash
 from tests.shop.orders.test_placing import place
 from tests.world import FIRST_PERSON, FIRST_PRODUCT, PASSWORD, Place, World
 
@@ -21,6 +23,7 @@ BODIES: dict[str, Any] = {
     "/products": {"name": "Nuevo", "category": "Nueva", "price": "10.00"},
     "/products/{product_id}": {"description": "cambiada"},
     "/orders/{order_id}/status": {"status": "confirmed"},
+    "/payments/{payment_id}/refund": {"amount": "1.00"},
 }
 
 
@@ -30,7 +33,8 @@ def orders(world: World) -> dict[str, Any]:
     count_on_from_the_same_id(world)
     ours, theirs = (place(side, "customer", side.order(notes=side.canary)).json() for side in (world.a, world.b))
     assert ours["id"] == theirs["id"]
-    return {"id": ours["id"], "secret": ours["secret"], "their_secret": theirs["secret"]}
+    paid = {"payment_id": in_cash(world.a, ours), "their_payment_id": in_cash(world.b, theirs)}
+    return {"id": ours["id"], "secret": ours["secret"], "their_secret": theirs["secret"], **paid}
 
 
 def count_on_from_the_same_id(world: World) -> None:
@@ -50,17 +54,18 @@ def test_no_operation_of_the_api_shows_the_neighbour(world: World, orders: dict[
     for path, methods in cafeteria_api.get_openapi_schema(path_prefix="/api/v1/")["paths"].items():
         for method in methods:
             for role in ROLES:
-                response = call(world.a, role, method, path, orders["id"])
+                response = call(world.a, role, method, path, orders)
                 assert world.b.canary.encode() not in body_of(response), (role, method, path)
                 assert response.status_code < 500, (role, method, path, response.content)
                 asked += 1
     assert asked > 100
 
 
-def call(where: Place, role: str | None, method: str, path: str, order_id: int) -> HttpResponse:
-    ids = {**IDS, "order_id": order_id}
+def call(where: Place, role: str | None, method: str, path: str, orders: dict[str, Any]) -> HttpResponse:
+    ids = {**IDS, "order_id": orders["id"], "payment_id": orders["payment_id"]}
     address = re.sub(r"\{(\w+)\}", lambda found: str(ids[found[1]]), path)
-    body = BODIES.get(path.removeprefix("/api/v1"), where.order(guest={"name": "Ana"}))
+    bodies = {**BODIES, "/payments/create-preference": {"order_id": orders["id"], "amount": "1000.00"}}
+    body = bodies.get(path.removeprefix("/api/v1"), where.order(guest={"name": "Ana"}))
     more = {} if method == "get" else {"data": body, "content_type": "application/json"}
     response: HttpResponse = getattr(where.client(role), method)(address, **more)
     return response
@@ -85,6 +90,32 @@ def test_the_neighbours_tracking_page_is_not_found(world: World, orders: dict[st
     assert browser.get(f"/o/{orders['their_secret']}").status_code == 404
 
 
+def test_the_neighbours_payment_is_not_found(world: World, orders: dict[str, Any]) -> None:
+    """Its id is known and right; the order on this side even has the same number."""
+    address = f"/api/v1/payments/{orders['their_payment_id']}"
+    for role in ("customer", "cashier", "manager", "owner"):
+        assert world.a.client(role).get(address).status_code == 404
+        assert world.b.client(role).get(address).status_code == 200
+    for secret in (orders["secret"], orders["their_secret"]):
+        assert world.a.client().get(f"{address}?secret={secret}").status_code == 404
+    for body in ({}, {"amount": "1.00"}):
+        assert world.a.client("owner").post(f"{address}/refund", body, content_type="application/json").status_code == 404
+    assert orders["their_payment_id"] not in world.a.client("owner").get("/api/v1/payments").content.decode()
+    assert not Refund.objects.filter(payment_id=orders["their_payment_id"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("get", ""), ("get", "/{payment_id}"), ("post", "/{payment_id}/refund"), ("post", "/create-preference")],
+)
+def test_the_neighbours_token_opens_no_payment(world: World, orders: dict[str, Any], method: str, path: str) -> None:
+    for token in (world.b.token("owner"), world.platform_token(world.owner_a)):
+        client = Client(headers={"host": world.a.host, "authorization": f"Bearer {token}"})
+        more = {} if method == "get" else {"data": {"order_id": orders["id"], "amount": "1000.00"}, "content_type": "application/json"}
+        address = f"/api/v1/payments{path.format(payment_id=orders['payment_id'])}?secret={orders['secret']}"
+        assert getattr(client, method)(address, **more).status_code == 401
+
+
 def signed_in_browser(where: Place, role: str | None) -> Client:
     browser = Client(headers={"host": where.host})
     if role is not None:
@@ -104,7 +135,8 @@ def flat(resolver: URLResolver, prefix: str) -> Iterator[str]:
 
 def filled(route: str, orders: dict[str, Any]) -> str:
     """The route with what it asks for; empty for what is not a page of ours."""
-    values = {"product_id": FIRST_PRODUCT, "order_id": orders["id"], "secret": orders["secret"], "name": "x", "person_id": FIRST_PERSON}
+    values = {**IDS, "order_id": orders["id"], "secret": orders["secret"], "payment_id": orders["payment_id"]}
+    values |= {"charge_id": 1, "day": "2026-01-31", "name": "x"}
     if route.startswith(("api/", "health", "metrics")):
         return ""
     return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found[1]]), route)

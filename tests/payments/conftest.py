@@ -1,23 +1,34 @@
-"""The Mercado Pago emulator as a process, which the product's own settings lead to."""
+"""The emulator's fixtures are everybody's by now (tests/conftest.py); their names are for who still imports them from here."""
 
 from collections.abc import Iterator
 
 import pytest
-from pytest_django.fixtures import Settings
+from pytest_django import DjangoDbBlocker
 
-from tests.emulator.process import Emulator, running_emulator
-from tests.payments.application import point_to
+from payments.gateway import transport
+from tests.conftest import _running, emulator
+from tests.emulator.process import Emulator
+from tests.payments.till import Till, open_till
+from tests.processes import committed_queue
+from tests.world import World
 
-
-@pytest.fixture(scope="package")
-def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running_emulator(tmp_path_factory.mktemp("mercadopago")) as emulator:
-        yield emulator
+__all__ = ["_running", "emulator"]
 
 
 @pytest.fixture
-def emulator(_running: Emulator, settings: Settings) -> Emulator:
-    """One that has just been emptied, and that the product talks to."""
-    _running.control("DELETE", "/_emu/all")
-    point_to(_running, settings)
-    return _running
+def till(world: World, emulator: Emulator) -> Till:
+    """A connected cafeteria that sells. Rolled back."""
+    return open_till(world.a, emulator)
+
+
+@pytest.fixture
+def committed_till(committed_world: World, emulator: Emulator, django_db_blocker: DjangoDbBlocker) -> Iterator[Till]:
+    """The same, whose changes are committed: for threads and processes. Dropped afterwards."""
+    with django_db_blocker.unblock(), committed_queue():
+        yield open_till(committed_world.a, emulator)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow one another at once."""
+    monkeypatch.setattr(transport, "sleep", lambda _seconds: None)

@@ -14,17 +14,19 @@ import requests
 from django.test import Client
 from django.utils import timezone
 
+from core.alerts.models import Alert
 from core.identity.callers import Caller
 from payments.inbox.actions import Worked, work_off
 from payments.inbox.models import Notification
-from payments.ledger.actions import open_checkout, start_payment
-from payments.ledger.data import Actor
+from payments.ledger.actions import open_checkout, start_payment, take_at_counter
+from payments.ledger.data import Actor, RequestKey
 from payments.ledger.models import Charge, LedgerEntry, Payment, Refund
+from payments.ledger.refunds import request_refund
 from payments.ledger.sending import send_refund
 from payments.reconciliation.actions import Looked, check_due_payments
 from payments.sellers.models import Seller
 from shop.menu.models import Product
-from shop.orders.actions import place_order
+from shop.orders.actions import cancel_order, place_order
 from shop.orders.data import Guest, NewLine, NewOrder
 from shop.orders.models import Order
 from shop.orders.payments.actions import facts_of, wait_for_payment
@@ -33,6 +35,8 @@ from tenants.scope import tenant_scope
 from tests.emulator.process import Emulator
 from tests.payments.application import connected
 from tests.world import Place
+
+BOSS = Actor(person_id=1, label="boss@people.test")
 
 
 @dataclass(kw_only=True)
@@ -114,12 +118,54 @@ class Till:
         waiting = Refund.objects.filter(cafeteria_uuid=self.uuid, state__in=("requested", "in_process")).values_list("pk", flat=True)
         return [send_refund(refund_id=pk) for pk in list(waiting)]
 
+    def history(self, order: Order) -> list[str]:
+        """What has happened to the order, oldest first."""
+        with tenant_scope(self.place.ref):
+            return [event.kind for event in order_by_secret(order.secret).events.all()]
+
+    def payment(self, order: Order) -> Payment:
+        """The order's newest."""
+        return Payment.objects.filter(order_key=order.secret).order_by("pk")[::-1][0]
+
+    def take(self, order: Order, method: str = "cash") -> Payment:
+        """At the counter."""
+        with tenant_scope(self.place.ref):
+            fresh = order_by_secret(order.secret)
+            return take_at_counter(cafeteria_uuid=self.uuid, order=facts_of(fresh, with_copy=True), method=method, actor=BOSS)
+
+    def refund(self, payment: Payment, amount: Decimal | int | None = None, *, key: str = "", fingerprint: str = "") -> list[Refund]:
+        """Written down; send_refunds sends it."""
+        with tenant_scope(self.place.ref):
+            return request_refund(
+                cafeteria_uuid=self.uuid,
+                payment_id=payment.pk,
+                amount=Decimal(amount) if amount is not None else None,
+                actor=BOSS,
+                request=RequestKey(caller="person:1", key=key, fingerprint=fingerprint),
+            )
+
+    def cancel(self, order: Order) -> None:
+        with tenant_scope(self.place.ref):
+            cancel_order(order_id=order.pk, actor=self.place.caller("manager"))
+
+    def refunded(self, mp_id: str) -> Any:
+        """What Mercado Pago has given back of it."""
+        return Decimal(str(self.theirs(mp_id)["transaction_amount_refunded"]))
+
+    def open_alerts(self) -> list[tuple[str, str]]:
+        """(kind, subject) of the cafeteria's, oldest first."""
+        found = Alert.objects.filter(cafeteria_uuid=self.uuid, resolved_at=None).order_by("id")
+        return list(found.values_list("kind", "subject"))
+
     def entries(self, order: Order) -> list[tuple[str, Decimal]]:
         """The ledger of the order, oldest first."""
         return list(LedgerEntry.objects.filter(order_key=order.secret).order_by("id").values_list("kind", "amount"))
 
     def charges(self, payment: Payment) -> list[Charge]:
         return list(Charge.objects.filter(payment=payment).order_by("id"))
+
+    def charge(self, mp_id: str) -> Charge:
+        return Charge.objects.get(mp_id=mp_id)
 
     def theirs(self, mp_id: str) -> dict[str, Any]:
         """The payment as Mercado Pago has it."""

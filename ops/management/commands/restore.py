@@ -43,7 +43,7 @@ class Command(BaseCommand):
             ref = ref_by_slug(options["slug"])
             backup_id, file = self._source(ref, options)
             if options["preview"]:
-                self._preview(ref, file)
+                self._preview(ref, {"backup_id": str(backup_id)} if backup_id else {"file": str(file)})
                 return
             self._confirm(ref, force=options["force"])
             parts = ("database",) if options["database_only"] else ("files",) if options["files_only"] else PARTS
@@ -77,8 +77,8 @@ class Command(BaseCommand):
         if input(f"Type {ref.slug} to go on: ").strip() != ref.slug:
             raise CommandError("Nothing was done.")
 
-    def _preview(self, ref: TenantRef, file: Path) -> None:
-        job = enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, file=str(file))
+    def _preview(self, ref: TenantRef, source: dict[str, str]) -> None:
+        job = enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, **source)
         found = follow(job, what=f"Preview of {ref.slug}", out=self.stdout).result
         assert isinstance(found, dict)
         self.stdout.write(f"Back to {found['moment']}. This would change:")

@@ -9,7 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.doors import page
-from billing.plans import PLAN_CURRENCY, PLANS, RECOMMENDED
+from billing.plans import PLANS, RECOMMENDED
 from core.doors import open_page, safe_next
 from tenants.queries import open_cafeterias
 from tenants.routing import site_url
@@ -24,7 +24,7 @@ def landing(request: HttpRequest) -> HttpResponse:
     demo = settings.DEMO_CAFETERIA
     context = {
         "plans": PLANS,
-        "plan_currency": PLAN_CURRENCY,
+        "plan_currency": settings.PLATFORM_CURRENCY,
         "recommended": RECOMMENDED,
         "demo_url": f"{site_url(demo)}/" if demo else "",
     }

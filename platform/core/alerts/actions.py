@@ -1,10 +1,12 @@
 """Alerts: raised by whatever finds something wrong, resolved by whatever finds it well again, or by a person."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from django.db import connection
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from core.alerts.models import Alert
 from core.redaction import redact_text
@@ -41,3 +43,8 @@ def resolve_alerts(*, kind: str, cafeteria_uuid: UUID | None = None, subject: st
     if subject is not None:
         found = found.filter(subject=subject[:120])
     return found.update(resolved_at=Now(), resolved_by=by)
+
+
+def prune_alerts(*, days: int) -> int:
+    """Erase what was resolved so long ago; how many. An open one stays, however old."""
+    return Alert.objects.filter(resolved_at__lt=timezone.now() - timedelta(days=days)).delete()[0]

@@ -28,6 +28,11 @@ class Alert(models.Model):
                 name="core_alert_open_once",
             )
         ]
+        indexes = [
+            # What the gauge counts; what it still shows, and what is erased.
+            models.Index(fields=["kind", "severity"], condition=models.Q(resolved_at__isnull=True), name="core_alert_open"),
+            models.Index(fields=["resolved_at"], condition=models.Q(resolved_at__isnull=False), name="core_alert_resolved"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}"

@@ -1,5 +1,6 @@
 """How money and times are written. Money follows the cafeteria's country in every language; times follow its zone."""
 
+import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -44,6 +45,12 @@ def format_money(amount: Decimal, currency: str) -> str:
     if style.comma_decimals:
         number = number.translate(SWAP_SEPARATORS)
     return f"{'-' if exact < 0 else ''}{style.symbol}{NO_BREAK}{number}"
+
+
+def style_for_scripts(currency: str) -> str:
+    """How this country writes money, for a script that keeps an amount counting."""
+    style = MONEY_STYLES[currency]
+    return json.dumps({"symbol": style.symbol, "comma": style.comma_decimals, "short": style.short, "decimals": DECIMALS[currency]})
 
 
 def format_moment(moment: datetime, timezone: str, kind: Kind = "time") -> str:

@@ -13,10 +13,11 @@ from core.alerts.actions import raise_alert, resolve_alerts
 from core.audit.actions import record
 from core.money import as_text
 from payments.gateway.data import ChargeSnapshot
-from payments.ledger.cases import ZERO, Case, close_payments, open_case
+from payments.ledger.cases import UNDECIDED, ZERO, Case, close_payments, open_case
 from payments.ledger.models import Charge, LedgerEntry, Payment, Refund
 from payments.ledger.refunds import refund_charge
 from payments.sellers.models import Seller
+from tenants.pulse import bump_orders
 
 log = structlog.get_logger()
 Kind, Review = LedgerEntry.Kind, Charge.Review
@@ -108,7 +109,7 @@ def _take_in(case: Case, payment: Payment, seller: Seller, snapshot: ChargeSnaps
         charge.review = _mismatch(payment, seller, snapshot)
         if charge.review:
             _tell_of_mismatch(payment, charge, snapshot)
-    was_disputed = charge.disputed
+    was_disputed, before = charge.disputed, charge.status
     charge.payment = payment
     charge.status, charge.status_detail = snapshot.status[:20], snapshot.status_detail[:80]
     charge.amount, charge.refunded, charge.currency = snapshot.amount, snapshot.refunded, snapshot.currency[:3]
@@ -121,6 +122,8 @@ def _take_in(case: Case, payment: Payment, seller: Seller, snapshot: ChargeSnaps
     if charge.status == "refunded":
         _close_questions(charge)
     charge.save()
+    if case.ref is not None and before != charge.status and {before, charge.status} & set(UNDECIDED):
+        bump_orders()  # The ledger has nothing to say of it, but whoever waits for the payment sees it.
     if was_disputed != charge.disputed:
         _tell_of_dispute(charge)
     return charge

@@ -127,7 +127,7 @@ def _earlier(cafeteria_uuid: UUID, request: RequestKey) -> list[Refund]:
 
 def _check(payment: Payment, amount: Decimal | None) -> Decimal:
     currency, left = payment.currency, refundable(payment)
-    if amount is not None and (amount <= 0 or not is_exact(amount, currency)):
+    if amount is not None and (not is_exact(amount, currency) or amount <= 0):
         raise InexactAmount(currency=currency)
     if left <= 0:
         raise AlreadyRefunded if LedgerEntry.objects.filter(payment=payment, amount__gt=0).exists() else NothingToRefund

@@ -38,7 +38,8 @@ REFUNDABLE = timedelta(days=180)
 A_DAY = timedelta(days=1)
 FAILURES_TO_TELL = 3
 LOOK_EVERY = timedelta(seconds=5)
-CLAIM = """UPDATE public.payments_payment SET next_check_at = now() + interval '5 minutes', checks = checks + 1
+# Of a worker that is killed, the payments that it had taken are free again after as long as a batch can last.
+CLAIM = """UPDATE public.payments_payment SET next_check_at = now() + interval '90 seconds', checks = checks + 1
     WHERE id = ANY(ARRAY(
         SELECT id FROM public.payments_payment WHERE next_check_at <= now() ORDER BY next_check_at LIMIT %s FOR UPDATE SKIP LOCKED))
     RETURNING id"""
@@ -49,19 +50,23 @@ class Looked:
     checked: int = 0
     failed: int = 0
     expired: int = 0
+    is_over: bool = True  # nothing is due any more
 
 
 def check_due_payments(*, seconds: float = 15.0) -> Looked:
     """Look after the payments whose time has come: fetch what Mercado Pago has for their references, take it in, expire what is over.
 
-    Begins no further batch after so many seconds: the next run goes on.
+    Begins no further batch after so many seconds: the next run goes on (`is_over` is False).
     """
     looked, give_up = Looked(), time.monotonic() + seconds
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mercadopago") as pool:
-        while time.monotonic() < give_up and (due := _claim_due()):
+        while due := _claim_due():
             askings = [_asking(payment) for payment in due]
             for payment, asking, answer in zip(due, askings, pool.map(_asked, askings), strict=True):
                 _take(payment, asking, answer, looked)
+            if time.monotonic() >= give_up:
+                looked.is_over = False
+                break
     return looked
 
 

@@ -4,7 +4,7 @@ import structlog
 from django.db import DatabaseError
 
 from core.errors import AppError
-from core.jobs import JobPostponed, JobRun, Json
+from core.jobs import JobPostponed, JobRun, Json, enqueue
 from payments.gateway.errors import GatewayUnavailable
 from payments.inbox.actions import wake_inbox
 from payments.reconciliation import actions, days
@@ -17,9 +17,14 @@ ASK_LATER = timedelta(minutes=30)
 
 
 def check_payments(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
-    """Once a minute: ask Mercado Pago about the payments that are due, and look for notifications whose job was lost."""
+    """Once a minute: ask Mercado Pago about the payments that are due, and look for notifications whose job was lost.
+
+    One run after another while there are more than a run can ask about; no second row of them, as the minute's waits behind the first.
+    """
     wake_inbox()
     looked = actions.check_due_payments()
+    if not looked.is_over:
+        enqueue("payments.reconciliation.jobs.check_payments")
     return {"checked": looked.checked, "failed": looked.failed, "expired": looked.expired}
 
 

@@ -81,6 +81,7 @@ def payments_disconnect(request: HttpRequest) -> HttpResponse:
 def _about(request: HttpRequest) -> dict[str, Any]:
     cafeteria = _cafeteria(request)
     return {
+        "tab": "connection",
         "seller": active_seller(cafeteria.uuid),
         "works": accepts_online(cafeteria.uuid),
         "owns": person_of(request).role == "owner",

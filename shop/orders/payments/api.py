@@ -43,8 +43,8 @@ log = structlog.get_logger()
 router = Router(tags=["payments"])
 
 REFUND_ATTEMPTS = 2  # at Mercado Pago while the caller waits; the refund's job goes on after that
-type StatusName = Literal["pending", "paid", "failed", "cancelled", "refunded", "partially_refunded", "review", "charged_back"]
-type MethodName = Literal["mercadopago", "cash", "card"]
+type PaymentStatus = Literal["pending", "paid", "failed", "cancelled", "refunded", "partially_refunded", "review", "charged_back"]
+type PaymentMethod = Literal["mercadopago", "cash", "card"]
 Amount = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
 Secret = Annotated[str, Query(max_length=64, description="The order's: for guests, in the place of a token")]
 PaymentId = Annotated[str, Path(description="What is no payment of this cafeteria, or not the caller's, is 404")]
@@ -108,8 +108,8 @@ class PaymentOut(Schema):
     id: str
     order_id: int
     order_number: int
-    method: MethodName
-    status: StatusName
+    method: PaymentMethod
+    status: PaymentStatus
     amount: str
     refunded: Annotated[str, Field(description="What has gone back, as against what has only been asked back: see `refunds`")]
     currency: str
@@ -164,7 +164,7 @@ def create_preference(
 def list_payments(
     request: HttpRequest,
     order_id: OrderId | None = None,
-    status: StatusName | None = None,
+    status: PaymentStatus | None = None,
     date: Annotated[date | None, Query(description="A business day: on which the payment was begun, or its money moved")] = None,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,

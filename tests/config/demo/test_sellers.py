@@ -18,11 +18,7 @@ from tenants.actions import OwnerPerson, open_cafeteria
 from tenants.models import Cafeteria
 from tenants.queries import ref_for
 from tests.emulator.process import Emulator
-from tests.payments.conftest import _running, emulator
-from tests.payments.sellers.test_connection import owner
 from tests.world import World
-
-__all__ = ["_running", "emulator"]
 
 
 @pytest.fixture
@@ -87,7 +83,7 @@ def test_while_the_stand_in_is_silent_a_job_waits(
 
 def test_who_has_left_is_not_connected_again(world: World, hooked: Emulator) -> None:
     sellers.connect(world.a.ref.uuid)
-    disconnect_seller(cafeteria_uuid=world.a.ref.uuid, person=owner(world.a))
+    disconnect_seller(cafeteria_uuid=world.a.ref.uuid, person=world.a.caller())
     assert not sellers.connect(world.a.ref.uuid)
     assert not accepts_online(world.a.ref.uuid)
 

@@ -1,15 +1,20 @@
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from core.alerts.actions import raise_alert, resolve_alerts
+from core.alerts.jobs import prune
+from core.alerts.metrics import AlertCollector
 from core.alerts.models import Alert
+from core.jobs import JobRun
+from core.jobs.run import Claim
 
 LUNA, SOL = UUID(int=1), UUID(int=2)
 REVIEW, SIGNATURE = "payments.review", "payments.signature"
@@ -150,3 +155,33 @@ def scraped(client: Client) -> dict[tuple[str, str], float]:
         sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == "comanda_open_alerts"
     ]
     return {(sample.labels["kind"], sample.labels["severity"]): sample.value for sample in samples}
+
+
+def test_what_was_resolved_long_ago_is_erased_and_what_is_open_stays() -> None:
+    now = timezone.now()
+    for subject, resolved, first in (("old", 91, 200), ("newer", 89, 200), ("open", None, 900)):
+        raise_alert(kind=REVIEW, subject=subject)
+        at = None if resolved is None else now - timedelta(days=resolved)
+        Alert.objects.filter(subject=subject).update(resolved_at=at, first_at=now - timedelta(days=first))
+    assert prune(job_run()) == {"erased": 1}
+    assert set(Alert.objects.values_list("subject", flat=True)) == {"newer", "open"}
+
+
+def test_metrics_show_a_resolved_kind_for_a_day_and_read_by_the_indexes(client: Client) -> None:
+    raise_alert(kind=REVIEW)
+    Alert.objects.update(resolved_at=timezone.now() - timedelta(hours=25))
+    raise_alert(kind=SIGNATURE)
+    assert scraped(client) == {(SIGNATURE, "warning"): 1}
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as queries:
+        list(AlertCollector().collect())
+        [query] = queries.captured_queries
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {query['sql']}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "Seq Scan" not in plan
+    assert "core_alert_resolved" in plan
+
+
+def job_run() -> JobRun:
+    claim = Claim(job_id=uuid4(), token=uuid4(), kind="core.alerts.jobs.prune", queue="short", attempt=1, cafeteria_uuid=None, arguments={})
+    return JobRun(claim)

@@ -7,16 +7,9 @@ from core.alerts.models import Alert
 from payments.ledger.models import Charge, LedgerEntry, Payment
 from shop.orders.actions import cancel_order
 from tenants.scope import tenant_scope
-from tests.emulator.process import Emulator
-from tests.payments.till import Till, open_till
-from tests.world import World
+from tests.payments.till import Till
 
 D = Decimal
-
-
-@pytest.fixture
-def till(world: World, emulator: Emulator) -> Till:
-    return open_till(world.a, emulator)
 
 
 def test_paid_once_told(till: Till) -> None:

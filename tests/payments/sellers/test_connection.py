@@ -1,7 +1,6 @@
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -38,8 +37,7 @@ from tests.world import Place, World
 
 
 def owner(place: Place, role: str = "owner") -> Caller:
-    about: dict[str, Any] = {"email": f"{role}@people.test", "full_name": role, "role": role, "session_id": uuid4(), "token_version": 1}
-    return Caller(kind="person", id=place.people[role], **about)
+    return place.caller(role)
 
 
 def began(place: Place) -> dict[str, str]:

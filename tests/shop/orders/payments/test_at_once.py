@@ -1,5 +1,6 @@
 """The same button pressed by several at once: threads with connections of their own, real commits, Mercado Pago's process."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -93,3 +94,24 @@ def test_one_key_for_two_orders_at_once_pays_one(till: Till) -> None:
     answers = together(*(lambda order=order: ask(till.place, "customer", order, **{KEY: "k"}) for order in orders))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     assert Payment.objects.filter(cafeteria_uuid=till.uuid).count() == 1
+
+
+def test_nothing_is_held_open_while_mercado_pago_is_asked(till: Till) -> None:
+    """What was begun is committed, and its order free for others, before Mercado Pago has answered."""
+    paid_order, order = order_of(till.place), order_of(till.place)
+    payment_id, _ = paid(till, paid_order)
+    till.emulator.fault("latency", None, seconds=2)
+    asking = (
+        (lambda: ask(till.place, "customer", order), Payment.objects.filter(order_key=order["secret"]), order),
+        (lambda: refund(till.place, "owner", payment_id), Refund.objects.filter(payment_id=payment_id), paid_order),
+    )
+    with ThreadPoolExecutor(1) as pool:
+        for call, rows, about in asking:
+            answer = pool.submit(call)
+            while not (there := rows.exists()) and not answer.done():
+                time.sleep(0.02)
+            address = f"/api/v1/orders/{about['id']}/status"
+            moved = till.place.client("kitchen").patch(address, {"status": "confirmed"}, content_type="application/json")
+            assert (there, moved.status_code, answer.done()) == (True, 200, False)
+            assert answer.result(60).status_code == 200
+        pool.submit(connections.close_all).result()

@@ -131,6 +131,33 @@ def test_what_mercado_pago_refuses_is_said(till: Till) -> None:
     assert (seen["status"], seen["refunded"], seen["refunds"][0]["state"]) == ("paid", "0.00", "rejected")
 
 
+def test_what_mercado_pago_takes_its_time_for(till: Till) -> None:
+    payment_id, mp_id = paid(till, order_of(till.place))
+    till.emulator.settings(refunds="in_process")
+    answer = refund(till.place, "owner", payment_id, {"amount": "250.00"}, **{KEY: "slow"})
+    assert (answer.status_code, answer.json()["status"], answer.json()["refunded"]) == (200, "paid", "0.00")
+    assert [(back["amount"], back["state"]) for back in answer.json()["refunds"]] == [("250.00", "in_process")]
+    assert refund(till.place, "owner", payment_id, {"amount": "750.01"}).json()["code"] == "refund_too_large"
+    [theirs] = till.theirs(mp_id)["refunds"]
+    till.emulator.control("POST", f"/_emu/payments/{mp_id}/refunds/{theirs['id']}", {"status": "approved"})
+    done = refund(till.place, "owner", payment_id, {"amount": "250.00"}, **{KEY: "slow"})
+    assert (done.status_code, done.json()["status"], done.json()["refunded"]) == (200, "partially_refunded", "250.00")
+    assert (returned(till, mp_id), refund_requests(till)) == (250, 1)
+
+
+def test_what_mercado_pago_rejects_is_said_and_can_be_asked_again(till: Till) -> None:
+    payment_id, mp_id = paid(till, order_of(till.place))
+    till.emulator.settings(refunds="rejected")
+    answer = refund(till.place, "owner", payment_id)
+    assert (answer.status_code, answer.json()["code"]) == (502, "payments_refused")
+    assert refund(till.place, "owner", payment_id, **{KEY: "again"}).status_code == 502
+    till.emulator.settings(refunds="approved")
+    assert refund(till.place, "owner", payment_id, **{KEY: "again"}).status_code == 502  # the same answer
+    assert returned(till, mp_id) == 0
+    assert refund(till.place, "owner", payment_id).json()["status"] == "refunded"
+    assert returned(till, mp_id) == 1000
+
+
 def test_what_was_given_back_at_mercado_pago_before_anybody_told_us(till: Till) -> None:
     payment_id, mp_id = paid(till, order_of(till.place))
     till.emulator.transition(mp_id, "refunded")

@@ -1,0 +1,30 @@
+import time
+from datetime import timedelta
+from uuid import UUID
+
+from core.jobs import JobPostponed, JobRun, Json
+from ops.backups.offsite import actions
+
+COPY_SECONDS = 60.0  # Then it goes on after those that wait, e.g. the next local backup.
+
+
+def copy(run: JobRun, *, backup_id: str) -> Json:
+    """Copy a backup off-site, in as many runs as it takes."""
+    began = time.monotonic()
+
+    def step(fraction: float) -> None:
+        run.progress(fraction, "off-site")
+        run.check_cancelled()
+        if fraction < 1 and time.monotonic() - began > COPY_SECONDS:
+            raise JobPostponed(delay=timedelta(seconds=1))
+
+    return {"copied": actions.copy_backup(backup_id=UUID(backup_id), step=step)}
+
+
+def tidy(run: JobRun) -> Json:
+    """Erase off-site what the retention has let go, let go of old local copies, sweep."""
+    if not actions.is_set_up() or actions.is_resting():
+        return {}
+    erased = actions.erase_forgotten()
+    run.check_cancelled()
+    return {"erased": erased, "let_go": actions.let_go_local_copies(), "swept": actions.sweep_leftovers()}
