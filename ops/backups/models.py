@@ -41,15 +41,15 @@ class Backup(models.Model):
             models.Index(fields=["-taken_at"], name="ops_backup_waiting", condition=models.Q(offsite_at=None)),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.slug} {self.taken_at:%Y-%m-%d %H:%M} {self.kind}"
+
     @property
     def location(self) -> str:
         """local, offsite or both."""
         if self.offsite_at is None:
             return "local"
         return "both" if self.file else "offsite"
-
-    def __str__(self) -> str:
-        return f"{self.slug} {self.taken_at:%Y-%m-%d %H:%M} {self.kind}"
 
 
 class BackupTurn(models.Model):

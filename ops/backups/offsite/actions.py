@@ -233,7 +233,7 @@ def _to_copy(backup: Backup) -> tuple[FileFacts, bytes]:
             return facts, card
         reason = "it is not what was written."
     Backup.objects.filter(pk=backup.pk).update(offsite_due_at=timezone.now() + UNUSABLE_FOR)
-    detail = f"The backup of {backup.slug} of {backup.taken_at:%Y-%m-%d %H:%M} UTC is not off-site, and its local copy cannot be used: {reason}"
+    detail = f"The backup {backup} UTC is not off-site, and its local copy cannot be used: {reason}"
     raise_alert(kind="backups.offsite", cafeteria_uuid=backup.cafeteria_uuid, subject=str(backup.pk), detail=detail, severity="critical")
     raise LocalCopyUnusable(reason)
 
@@ -249,7 +249,7 @@ def _fetch(backup: Backup, part: Path, step: Step) -> None:
 
 
 def _tell_of_damage(backup: Backup, why: str) -> None:
-    detail = f"The off-site copy of the backup of {backup.slug} of {backup.taken_at:%Y-%m-%d %H:%M} UTC cannot be used: {why}"
+    detail = f"The off-site copy of the backup {backup} UTC cannot be used: {why}"
     raise_alert(
         kind="backups.offsite_damaged", cafeteria_uuid=backup.cafeteria_uuid, subject=str(backup.pk), detail=detail, severity="critical"
     )
@@ -276,5 +276,3 @@ def _let_go_candidates() -> QuerySet[Backup]:
     old = timezone.now() - timedelta(days=settings.BACKUP_LOCAL_DAYS)
     found = Backup.objects.filter(Exists(newer), offsite_at__isnull=False, taken_at__lt=old)
     return found.exclude(file="").order_by("taken_at")
-
-

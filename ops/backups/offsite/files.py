@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 PIECE = 256 * 1024
 PART = 8 * 1024 * 1024
@@ -76,7 +77,7 @@ class Stretch:
         self._deadline = time.monotonic() + PART_SECONDS
         self.seek(0)
 
-    def __enter__(self) -> "Stretch":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
