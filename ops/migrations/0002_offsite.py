@@ -4,50 +4,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('ops', '0001_initial'),
+        ("ops", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='OffsiteErasure',
+            name="OffsiteErasure",
             fields=[
-                ('key', models.CharField(max_length=300, primary_key=True, serialize=False)),
-                ('since', models.DateTimeField()),
+                ("key", models.CharField(max_length=300, primary_key=True, serialize=False)),
+                ("since", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='OffsiteStanding',
+            name="OffsiteStanding",
             fields=[
-                ('id', models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('failures', models.PositiveIntegerField(default=0)),
-                ('retry_at', models.DateTimeField(null=True)),
-                ('error', models.CharField(blank=True, default='', max_length=300)),
+                ("id", models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("failures", models.PositiveIntegerField(default=0)),
+                ("retry_at", models.DateTimeField(null=True)),
+                ("error", models.CharField(blank=True, default="", max_length=300)),
             ],
         ),
         migrations.AddField(
-            model_name='backup',
-            name='offsite_at',
+            model_name="backup",
+            name="offsite_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='backup',
-            name='offsite_due_at',
+            model_name="backup",
+            name="offsite_due_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='backup',
-            name='offsite_key',
-            field=models.CharField(blank=True, default='', max_length=300),
+            model_name="backup",
+            name="offsite_key",
+            field=models.CharField(blank=True, default="", max_length=300),
         ),
         migrations.AlterField(
-            model_name='backup',
-            name='file',
+            model_name="backup",
+            name="file",
             field=models.CharField(blank=True, max_length=200),
         ),
         migrations.AddIndex(
-            model_name='backup',
-            index=models.Index(condition=models.Q(('offsite_at', None)), fields=['-taken_at'], name='ops_backup_waiting'),
+            model_name="backup",
+            index=models.Index(condition=models.Q(("offsite_at", None)), fields=["-taken_at"], name="ops_backup_waiting"),
         ),
     ]

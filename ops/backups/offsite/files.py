@@ -41,7 +41,8 @@ def look_at(path: Path) -> FileFacts:
     """Read it once. Raises OSError."""
     size = path.stat().st_size
     part = max(PART, -(-size // MOST_PARTS))
-    whole, digests = hashlib.sha256(), []
+    whole = hashlib.sha256()
+    digests: list[bytes] = []
     with path.open("rb") as file:
         while True:
             digest, left = _md5(), part

@@ -15,7 +15,7 @@ from ops.backups.actions import backup_by_id, file_of
 from ops.backups.bundles.keys import bundle_keys
 from ops.backups.queries import newest_backup
 from ops.management.following import follow
-from ops.restores.actions import PARTS, restore_by_id, start_restore
+from ops.restores.actions import PARTS, restore_by_id, start_preview, start_restore
 from tenants.queries import ref_by_slug
 from tenants.refs import TenantRef
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
             ref = ref_by_slug(options["slug"])
             backup_id, file = self._source(ref, options)
             if options["preview"]:
-                self._preview(ref, {"backup_id": str(backup_id)} if backup_id else {"file": str(file)})
+                self._preview(ref, backup_id, file)
                 return
             self._confirm(ref, force=options["force"])
             parts = ("database",) if options["database_only"] else ("files",) if options["files_only"] else PARTS
@@ -77,8 +77,11 @@ class Command(BaseCommand):
         if input(f"Type {ref.slug} to go on: ").strip() != ref.slug:
             raise CommandError("Nothing was done.")
 
-    def _preview(self, ref: TenantRef, source: dict[str, str]) -> None:
-        job = enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, **source)
+    def _preview(self, ref: TenantRef, backup_id: UUID | None, file: Path) -> None:
+        if backup_id is not None:
+            job = start_preview(cafeteria_uuid=ref.uuid, backup_id=backup_id)
+        else:
+            job = enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, file=str(file))
         found = follow(job, what=f"Preview of {ref.slug}", out=self.stdout).result
         assert isinstance(found, dict)
         self.stdout.write(f"Back to {found['moment']}. This would change:")
