@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from core.alerts.metrics import AlertCollector
 from core.jobs.metrics import JobCollector
+from ops.backups.metrics import BackupCollector
 
 log = structlog.get_logger("comanda.health")
 
@@ -53,6 +54,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     tables = CollectorRegistry()  # read from the database, the same in every process
     tables.register(JobCollector())
     tables.register(AlertCollector())
+    tables.register(BackupCollector())
     return HttpResponse(measured + generate_latest(tables), content_type=CONTENT_TYPE_LATEST)
 
 
