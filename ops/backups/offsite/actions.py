@@ -67,10 +67,7 @@ def copy_backup(*, backup_id: UUID, step: Step = lambda _: None) -> bool:
     # Noted before anything is there: whoever erases the backup from now on erases that too.
     if not Backup.objects.filter(pk=backup_id).update(offsite_key=key):
         return False
-    bucket = gateway.bucket_of_settings()
-    with _noting_failures():
-        gateway.put_file(bucket, key, file_of(backup), facts, step=step)
-        gateway.put_text(bucket, card_key(key), card)
+    _put(backup, key, facts, card, step)
     if not Backup.objects.filter(pk=backup_id).update(offsite_at=timezone.now(), offsite_due_at=None):
         OffsiteErasure.objects.get_or_create(key=key, defaults={"since": timezone.now()})
         return False
@@ -219,6 +216,19 @@ def _note_failure(why: str) -> None:
         waiting = Backup.objects.filter(offsite_at=None).count()
         detail = f"{why} {failures} times in a row; {waiting} backups are on this machine only."
         raise_alert(kind="backups.offsite", subject="storage", detail=detail, severity="critical")
+
+
+def _put(backup: Backup, key: str, facts: FileFacts, card: bytes, step: Step) -> None:
+    bucket = gateway.bucket_of_settings()
+    with _noting_failures():
+        try:
+            gateway.put_file(bucket, key, file_of(backup), facts, step=step)
+        except OffsiteDamaged as error:
+            raise_alert(
+                kind="backups.offsite", cafeteria_uuid=backup.cafeteria_uuid, subject=str(backup.pk), detail=str(error), severity="critical"
+            )
+            raise
+        gateway.put_text(bucket, card_key(key), card)
 
 
 def _to_copy(backup: Backup) -> tuple[FileFacts, bytes]:

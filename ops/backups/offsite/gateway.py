@@ -183,6 +183,8 @@ def answering(key: str = "") -> Iterator[None]:
         yield
     except ClientError as error:
         raise _refused(code_of(error), key) from None
+    except TimeoutError:
+        raise OffsiteUnavailable("it is too slow.") from None
     except (EndpointConnectionError, ConnectTimeoutError):
         raise OffsiteUnavailable("nothing answers at S3_ENDPOINT.") from None
     except BotoCoreError as error:
