@@ -113,7 +113,8 @@ def local_bundle(backup: Backup, *, step: Step = lambda _: None) -> Path:
         os.utime(path)
         return path
     if path.exists():
-        log.warning("local_copy_damaged", backup=str(backup.pk))
+        detail = f"The local copy of the backup {backup} UTC was damaged, and was fetched again. Look at the disk."
+        raise_alert(kind="backups.local_damaged", cafeteria_uuid=backup.cafeteria_uuid, subject=str(backup.pk), detail=detail)
     part = path.with_name(f"{backup.pk}.{token_hex(4)}.part")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

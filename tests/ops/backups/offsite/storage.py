@@ -85,7 +85,7 @@ class Storage:
         for found in client.list_objects_v2(Bucket=name).get("Contents", []):
             client.delete_object(Bucket=name, Key=found["Key"])
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         return sorted(found["Key"] for found in self.client.list_objects_v2(Bucket="backups").get("Contents", []))
 
     def uploads(self) -> list[dict[str, Any]]:

@@ -80,14 +80,14 @@ def test_a_put_that_ended_early_is_gone_on_with(storage: Storage, tmp_path: Path
     for _ in range(2):
         with pytest.raises(InterruptedError):
             gateway.put_file(storage.bucket(), "file", path, facts, step=end)
-    assert storage.keys() == []
+    assert storage.names() == []
     upload = storage.uploads()[0]
     parts = storage.client.list_parts(Bucket="backups", Key="file", UploadId=upload["UploadId"])["Parts"]
     assert [part["PartNumber"] for part in parts] == [1, 2]
     sent: list[float] = []
     gateway.put_file(storage.bucket(), "file", path, facts, step=sent.append)
     assert sent == [3 / 5, 4 / 5, 1.0]
-    assert (storage.keys(), storage.uploads()) == (["file"], [])
+    assert (storage.names(), storage.uploads()) == (["file"], [])
     assert fetched(storage, "file", tmp_path / "back") == path.read_bytes()
 
 
@@ -110,7 +110,7 @@ def test_an_upload_that_somebody_else_has_begun_is_not_taken_for_ours(storage: S
     storage.client.create_multipart_upload(Bucket="backups", Key="file", Metadata={"sha256": "0" * 64})
     with pytest.raises(OffsiteDamaged, match="taken away"):
         put(storage, "file", path)
-    assert storage.keys() == []
+    assert storage.names() == []
     put(storage, "file", path)
     assert fetched(storage, "file", tmp_path / "back") == path.read_bytes()
 
@@ -123,7 +123,7 @@ def test_a_file_that_changes_meanwhile_is_not_taken(storage: Storage, tmp_path: 
         file.write(b"other")
     with pytest.raises(OffsiteUnavailable, match="BadDigest"):
         gateway.put_file(storage.bucket(), "file", path, facts)
-    assert storage.keys() == []
+    assert storage.names() == []
 
 
 UPLOADER = """
@@ -158,7 +158,7 @@ def test_a_killed_process_leaves_nothing_half_and_the_next_one_goes_on(storage: 
         for _ in range(5):
             process.stdout.readline()
         process.kill()
-    assert storage.keys() == []
+    assert storage.names() == []
     upload = wait_for(storage.uploads)[0]
     there = len(storage.client.list_parts(Bucket="backups", Key="file", UploadId=upload["UploadId"])["Parts"])
     assert 4 <= there < 8
@@ -206,7 +206,7 @@ def test_the_storage_is_killed_in_the_middle_of_a_put(storage: Storage, tmp_path
     with pytest.raises(OffsiteUnavailable, match="nothing answers"):
         gateway.put_file(storage.bucket(), "file", path, facts, step=kill)
     storage.start()
-    assert storage.keys() == []
+    assert storage.names() == []
     gateway.put_file(storage.bucket(), "file", path, facts)
     assert fetched(storage, "file", tmp_path / "back") == path.read_bytes()
 
@@ -306,7 +306,7 @@ def test_erasing_takes_begun_uploads_along_and_may_be_done_twice(storage: Storag
         storage.client.create_multipart_upload(Bucket="backups", Key=key)
     for _ in range(2):
         gateway.erase(storage.bucket(), "file")
-    assert storage.keys() == ["file2"]
+    assert storage.names() == ["file2"]
     assert [upload["Key"] for upload in storage.uploads()] == ["file2"]
 
 
