@@ -139,7 +139,7 @@ def _states() -> dict[str, tuple[str, str, str]]:
     return {
         State.AGREES: (_("Agrees"), "good", "check"),
         State.DIFFERS: (_("Differs"), "bad", "warning"),
-        State.FAILED: (_("Not asked"), "warn", "wifi-off"),
+        State.FAILED: (_("No answer"), "warn", "wifi-off"),
     }
 
 
