@@ -5,14 +5,17 @@ from uuid import uuid4
 
 import pytest
 
-from billing import jobs, looking
+from billing import actions, jobs, looking
 from billing.models import Preapproval
+from billing.plans import plan_by_code
 from core.jobs import JobRun
 from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
 from core.jobs.run import Claim
+from payments.gateway.errors import GatewayRefused
 from payments.gateway.subscriptions import Subscriptions
 from tests.billing.desk import Desk
+from tests.world import World
 
 
 @pytest.fixture
@@ -83,3 +86,33 @@ def test_one_silence_after_the_other_ends_the_run(desk: Desk, monkeypatch: pytes
     assert desk.look().failed == 1
     requests = desk.emulator.entries("request", method="GET")
     assert len({entry["path"] for entry in requests if entry["status"] == 500}) == 1
+
+
+def test_one_whose_answer_was_lost_is_found_by_its_reference_and_ended(desk: Desk, run: JobRun) -> None:
+    row = desk.subscribe()
+    Preapproval.objects.filter(pk=row.pk).update(mp_id=None, status="new", ending=True, last_modified=None)
+    assert jobs.end_preapproval(run, preapproval_id=row.pk) == {"ended": True}
+    found = Preapproval.objects.get(pk=row.pk)
+    assert (found.mp_id, found.status, desk.theirs(row)) == (row.mp_id, "cancelled", "cancelled")
+
+
+def test_a_change_that_is_refused_is_given_up(desk: Desk) -> None:
+    row = desk.subscribed("house")
+    Subscriptions().change_status(str(row.mp_id), "cancelled")
+    with pytest.raises(GatewayRefused):
+        actions.change_plan(cafeteria=desk.cafeteria, plan=plan_by_code("corner"), person=desk.owner)
+    row.refresh_from_db()
+    assert (row.wanted_plan, desk.subscription.plan) == ("", "house")
+
+
+def test_the_policy_asks_no_more_when_nobody_answers_but_goes_on_with_trials(
+    desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.subscribed()
+    desk.end_trial()
+    desk.pass_time(days=5)
+    monkeypatch.setattr(looking, "SILENCES", 0)
+    other = desk.open_other(world.b)
+    assert desk.apply_policy() == {"begun": 0, "ended": 0, "settled": 1, "failed": 0}
+    other.refresh_from_db()
+    assert (desk.status, other.status) == ("active", "past_due")

@@ -126,6 +126,17 @@ def test_cancelling_asks_first(desk: Desk, owner: Client, base: str) -> None:
     assert "This cafeteria has no subscription" in read(owner, base)
 
 
+def test_cancelling_while_mercado_pago_is_down_holds_all_the_same(desk: Desk, owner: Client, base: str) -> None:
+    row = desk.subscribed()
+    desk.emulator.fault("status_500", None)
+    owner.post(f"{base}/cancel")
+    page = read(owner, base)
+    assert ("It is cancelled here" in page, "has not confirmed the end" in page) == (True, True)
+    desk.emulator.control("DELETE", "/_emu/faults")
+    desk.look()
+    assert (desk.theirs(row), "has not confirmed the end" in read(owner, base)) == ("cancelled", False)
+
+
 def test_what_is_due_is_said_where_the_owner_looks(desk: Desk, owner: Client, base: str) -> None:
     row = desk.subscribed()
     desk.end_trial()
