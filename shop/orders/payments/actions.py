@@ -24,7 +24,6 @@ from tenants.pulse import bump_orders
 from tenants.scope import current_tenant
 
 log = structlog.get_logger()
-ATTEMPTS_NOW = 2  # at Mercado Pago, for each refund
 TOLD = frozenset({"paid", "failed", "refunded", "partially_refunded", "review", "charged_back"})  # worth a line in its history
 
 
@@ -105,14 +104,14 @@ def refunds_to_send(*, cafeteria_uuid: UUID, order_key: str) -> list[Refund]:
     return list(waiting.order_by("pk"))
 
 
-def send_now(refunds: Iterable[Refund]) -> list[Refund]:
+def send_now(refunds: Iterable[Refund], *, attempts: int = 1) -> list[Refund]:
     """Have Mercado Pago give them back while somebody waits: few attempts. What cannot be sent now has its job. Outside every scope."""
-    return [_try_to_send(refund) for refund in refunds]
+    return [_try_to_send(refund, attempts) for refund in refunds]
 
 
-def _try_to_send(refund: Refund) -> Refund:
+def _try_to_send(refund: Refund, attempts: int) -> Refund:
     try:
-        return send_refund(refund_id=refund.pk, attempts=ATTEMPTS_NOW)
+        return send_refund(refund_id=refund.pk, attempts=attempts)
     except AppError as error:
         log.warning("refund_waits", refund=str(refund.pk), why=error.code)
         return refund

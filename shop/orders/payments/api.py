@@ -39,6 +39,7 @@ from tenants.scope import current_tenant, request_scope
 
 router = Router(tags=["payments"])
 
+REFUND_ATTEMPTS = 2  # at Mercado Pago, while the caller waits
 type PaymentStatus = Literal["pending", "paid", "failed", "cancelled", "refunded", "partially_refunded", "review", "charged_back"]
 type PaymentMethod = Literal["mercadopago", "cash", "card"]
 Amount = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
@@ -203,7 +204,7 @@ def refund_payment(
     caller = caller_of(request)
     with request_scope(request):
         refunds = _request_refund(caller, payment_id, body, idempotency_key)
-    sent = send_now(refunds)
+    sent = send_now(refunds, attempts=REFUND_ATTEMPTS)
     with request_scope(request):
         payload = _seen_by(caller, payment_id)
     _check_refused(sent, payload)
