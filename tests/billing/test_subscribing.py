@@ -74,7 +74,7 @@ def test_where_nobody_can_pay_or_must_a_trial_has_no_end(desk: Desk, settings: A
 def test_a_cafeteria_from_before_there_were_plans_has_a_week_at_least(desk: Desk) -> None:
     Subscription.objects.all().delete()
     desk.pass_time(days=100)
-    assert desk.apply_policy()["begun"] == 2
+    assert desk.apply_policy()["begun"] >= 2
     desk.hour()
     assert desk.status == "trial"
     with desk.at():
