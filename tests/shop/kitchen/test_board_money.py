@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from payments.ledger.models import LedgerEntry, Payment
+from shop.kitchen.order_page.forms import round_amounts
 from shop.orders.actions import change_status
 from shop.orders.models import Order
 from shop.people.models import Person
@@ -197,6 +198,24 @@ def test_cash_and_its_change(till: Till) -> None:
     assert "Dar de vuelto" in page
     assert "$\N{NO-BREAK SPACE}1.000" in page
     assert till.entries(order) == [("payment", D("1000.00"))]
+
+
+@pytest.mark.parametrize(
+    ("due", "currency", "offered"),
+    [
+        ("4500", "ARS", ["5000", "6000", "10000", "20000"]),
+        ("2500.50", "ARS", ["3000", "4000", "10000", "20000"]),
+        ("10000", "ARS", ["20000"]),
+        ("450000", "ARS", ["460000"]),
+        ("35", "BRL", ["40", "50", "100", "200"]),
+        ("12.30", "PEN", ["20", "50", "100", "200"]),
+        ("8900", "CLP", ["9000", "10000", "20000"]),
+        ("61000", "COP", ["70000", "80000", "100000"]),
+        ("200000", "COP", []),
+    ],
+)
+def test_what_customers_hand_over_is_offered(due: str, currency: str, offered: list[str]) -> None:
+    assert [str(amount) for amount in round_amounts(D(due), currency)] == offered
 
 
 def test_too_little_cash_is_refused_beside_the_field_and_what_was_typed_stays(till: Till) -> None:
