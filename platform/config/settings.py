@@ -249,7 +249,7 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.sellers.jobs.refresh_tokens": {"every": 3600, "queue": "long"},
     "payments.reconciliation.jobs.check_payments": {"every": 60, "queue": "short"},
     "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
-    "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "10:00", "queue": "long"},
+    "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "13:00", "queue": "long"},
     "billing.jobs.check_subscriptions": {"every": 3600, "queue": "long"},
     "billing.jobs.apply_policy": {"every": 3600, "queue": "long"},
     "shop.money.books.jobs.check_money": {"every": 86400, "at": "07:30", "queue": "long"},

@@ -14,6 +14,7 @@ from core.business_day import business_date
 from core.jobs.models import Job
 from payments.reconciliation.jobs import state_day
 from payments.reconciliation.models import DayStatement
+from payments.sellers.models import Seller
 from tests.payments.reconciliation.test_days import Run
 from tests.payments.till import Till
 from tests.shop.pages import HTMX, visitor
@@ -39,9 +40,9 @@ def text(client: Client, address: str = PAGE, **headers: Any) -> str:
 
 
 @pytest.mark.parametrize("role", ["owner", "manager", "cashier", "customer", None])
-def test_who_may_look(world: World, role: str | None) -> None:
+def test_who_may_look(till: Till, role: str | None) -> None:
     status = {"owner": 200, "manager": 200, None: 302}.get(role, 403)
-    client, day = visitor(world.a, role), yesterday(world.a)
+    client, day = visitor(till.place, role), yesterday(till.place)
     assert {client.get(address).status_code for address in (PAGE, f"{PAGE}.csv", f"{PAGE}/{day}")} == {status}
     assert client.post(f"{PAGE}/{day}/check").status_code == (302 if status == 200 else status)
     assert Job.objects.filter(kind__endswith="state_day").count() == (status == 200)
@@ -57,6 +58,19 @@ def test_before_the_first_day_it_leads_to_yesterday(till: Till) -> None:
     page = text(visitor(till.place, "owner"))
     assert "Todavía no se comparó ningún día" in page
     assert f'href="{PAGE}/{yesterday(till.place)}"' in page
+
+
+def test_a_day_before_the_account_was_connected(till: Till) -> None:
+    Seller.objects.update(connected_at=timezone.now())
+    owner, day = visitor(till.place, "owner"), yesterday(till.place)
+    page = text(owner)
+    assert "Su primer día se compara la mañana después" in page
+    assert f"{PAGE}/{day}" not in page
+    page = text(owner, f"{PAGE}/{day}")
+    assert "no hay nada que comparar" in page
+    assert "/check" not in page
+    owner.post(f"{PAGE}/{day}/check")
+    assert not Job.objects.filter(kind__endswith="state_day").exists()
 
 
 def test_the_days_newest_first(world: World) -> None:
