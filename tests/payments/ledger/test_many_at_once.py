@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from core.errors import AppError
 from payments.gateway.gateway import gateway
@@ -21,10 +21,12 @@ from payments.ledger.models import Payment, Refund
 from payments.ledger.refunds import request_refund
 from payments.ledger.sending import send_refund
 from payments.reconciliation.actions import check_due_payments
+from shop.orders import actions
 from shop.orders.models import Order
 from shop.orders.payments.actions import facts_of
 from tenants.scope import tenant_scope
 from tests.payments.till import BOSS, Till, long_ago
+from tests.processes import wait_for
 
 D = Decimal
 
@@ -174,17 +176,35 @@ def test_paid_and_cancelled_at_once_goes_back_once(committed_till: Till) -> None
         assert till.stock(till.place.cake) == (stock or 0) + 1
 
 
-def test_orders_placed_while_others_are_cancelled_and_given_back(committed_till: Till) -> None:
-    """One product's stock, one counter, one pulse, and cash that goes back at once: nobody waits for one another in a circle."""
+def test_an_order_placed_while_another_is_cancelled_and_given_back(committed_till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both want the product's row and the pulse: whoever gives back must not hold the pulse while it waits for the product."""
     till = committed_till
-    for _ in range(3):
-        orders = [till.order(product=till.place.cake) for _ in range(3)]
-        for order in orders:
-            till.take(order)
-        cancel = [partial(till.cancel, order) for order in orders]
-        found = at_once(*cancel, *[lambda: till.order(product=till.place.cake)] * 3)
-        assert codes(found) == ["done"] * 6
-        assert {till.now(order).payment_status for order in orders} == {"refunded"}
+    order = till.order(product=till.place.cake)
+    till.take(order)
+    give_back, giving, placed = actions._give_stock_back, threading.Event(), threading.Event()
+
+    def slowly(order: Order) -> bool:
+        giving.set()
+        wait_for(lambda: placed.is_set() or waits_for_a_lock())
+        return give_back(order)
+
+    def place() -> Order:
+        assert giving.wait(20)
+        try:
+            return till.order(product=till.place.cake)
+        finally:
+            placed.set()
+
+    monkeypatch.setattr(actions, "_give_stock_back", slowly)
+    stock = till.stock(till.place.cake)
+    assert codes(at_once(partial(till.cancel, order), place)) == ["done"] * 2
+    assert (till.now(order).payment_status, till.stock(till.place.cake)) == ("refunded", stock)
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 def test_reconciliation_by_two_workers_at_once(committed_till: Till) -> None:
