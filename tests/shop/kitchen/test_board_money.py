@@ -245,6 +245,26 @@ def test_another_amount_than_the_screen_asked_for_is_not_taken(till: Till) -> No
     assert till.entries(order) == []
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"payment_status": "paid"}, "No falta pagar nada"),  # imported: the ledger knows nothing of it
+        ({"payment_status": "partially_refunded"}, "No falta pagar nada"),
+        ({"status": "cancelled"}, "cancelado"),
+    ],
+    ids=["paid", "partly refunded", "cancelled"],
+)
+def test_nothing_is_taken_for_what_nobody_owes(till: Till, facts: dict[str, str], said: str) -> None:
+    order, client = till.order(), visitor(till.place, "cashier")
+    with tenant_scope(till.place.ref):
+        Order.objects.filter(pk=order.pk).update(**facts)
+    address = f"/staff/orders/{order.pk}/take"
+    assert "No hay nada para cobrar." in client.get(address).content.decode()
+    answer = client.post(address, {"do": "cash", "key": "k", "due": "1000.00"})
+    assert (answer.status_code, said in answer.content.decode()) == (422, True)
+    assert till.entries(order) == []
+
+
 def test_a_sheet_shows_the_change_in_its_own_place(till: Till) -> None:
     order, client = till.order(), visitor(till.place, "cashier")
     fields = {"do": "cash", "key": "k", "due": "1000.00", "given": "1500", "back": "board"}
