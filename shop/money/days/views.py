@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import NotFound
-from core.flash import flash
 from core.jobs import enqueue
 from payments.reconciliation.days import sellers_of_day
 from payments.reconciliation.models import DayStatement
@@ -74,7 +73,6 @@ def money_day_check(request: HttpRequest, day: str) -> HttpResponse:
     if sellers_of_day(ref, asked) and not is_being_checked(ref.uuid, asked):
         key = f"{asked}:{timezone.now():%Y-%m-%dT%H:%M:%S}"
         enqueue("payments.reconciliation.jobs.state_day", idempotency_key=key, day=asked.isoformat())
-        flash(request, _("The day is being compared."), "info")
     return redirect("money_day", asked.isoformat())
 
 
