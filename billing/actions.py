@@ -91,9 +91,9 @@ def cancel_subscription(*, cafeteria: Cafeteria, person: Caller) -> Subscription
     """
     with transaction.atomic():
         subscription = _locked(cafeteria)
-        ending = _let_end(subscription)
-        if not ending:
+        if _going_on(subscription) is None:
             raise NotSubscribed
+        ending = _let_end(subscription)
         subscription.cancelled_at, subscription.next_plan = timezone.now(), ""
         settle(subscription, now=timezone.now())
         record("subscription.cancelled_by_owner", actor=person, cafeteria_uuid=cafeteria.uuid, target=subscription.plan)

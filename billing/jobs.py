@@ -2,15 +2,15 @@ from billing import looking
 from core.jobs import JobRun, Json
 
 
-def check_subscriptions(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
+def check_subscriptions(run: JobRun) -> Json:
     """Every hour: what Mercado Pago has of each subscription, whatever it has told or not."""
-    checked = looking.check_subscriptions()
+    checked = looking.check_subscriptions(check=run.check_cancelled)
     return {"looked": checked.looked, "failed": checked.failed}
 
 
-def apply_policy(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
+def apply_policy(run: JobRun) -> Json:
     """Every hour: what time alone brings about."""
-    return {**looking.apply_policy()}
+    return {**looking.apply_policy(check=run.check_cancelled)}
 
 
 def end_preapproval(run: JobRun, *, preapproval_id: int) -> Json:  # noqa: ARG001 - every job takes its run

@@ -1,5 +1,7 @@
 """Asking Mercado Pago about subscriptions: told by it, every hour, and when an owner comes back. Outside every scope."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,6 +25,7 @@ There = Preapproval.Status
 ASKED_AFTER = timedelta(days=60)  # one that has ended: its last invoices may still change
 NEVER_MADE = timedelta(hours=1)  # Mercado Pago does not know it so long after we asked: it was never made
 FAILURES_TO_TELL = 3
+LONGEST_RUN = 1200.0  # seconds
 SILENCES = 5  # one after the other: Mercado Pago is down, and the next run goes on
 NOTIFIED_TIMEOUT = 5.0  # seconds: one attempt; the inbox tries again
 RECONCILIATION = "billing.reconciliation"
@@ -110,12 +113,18 @@ def send_change(*, preapproval_id: int) -> None:
     record_snapshots(subscription_id=row.subscription_id, preapprovals=[snapshot])
 
 
-def check_subscriptions() -> Checked:
-    """Look after every subscription that Mercado Pago knows of. One that fails harms no other."""
-    checked, silences = Checked(), 0
+def check_subscriptions(*, seconds: float = LONGEST_RUN, check: Callable[[], None] = lambda: None) -> Checked:
+    """Look after every subscription that Mercado Pago knows of, the longest unseen first. One that fails harms no other.
+
+    Begins no further one after so many seconds: the next run goes on.
+    """
+    checked, silences, give_up = Checked(), 0, time.monotonic() + seconds
     if not is_set_up():
         return checked
     for subscription in _known_there():
+        check()
+        if time.monotonic() > give_up:
+            break
         try:
             look(subscription)
         except AppError as error:
@@ -133,13 +142,14 @@ def check_subscriptions() -> Checked:
     return checked
 
 
-def apply_policy() -> dict[str, int]:
+def apply_policy(*, check: Callable[[], None] = lambda: None) -> dict[str, int]:
     """Trials that nobody has begun, cafeterias that are closed, and what time alone brings about: grace, its end, the next plan.
 
     Nothing is held against a cafeteria whose subscription Mercado Pago cannot be asked about at the moment.
     """
     counts, silences = {"begun": begin_missing_trials(), "ended": end_closed(), "settled": 0, "failed": 0}, 0
     for subscription in _due():
+        check()
         try:
             if is_set_up() and _asked_about(subscription):
                 if silences >= SILENCES:
@@ -196,7 +206,7 @@ def _asked_about(subscription: Subscription) -> list[Preapproval]:
 def _known_there() -> QuerySet[Subscription]:
     going_on = Q(preapprovals__status__in=OPEN)
     ended = Q(preapprovals__status=There.CANCELLED, preapprovals__last_modified__gt=timezone.now() - ASKED_AFTER)
-    return Subscription.objects.filter(going_on | ended).distinct().order_by("looked_at", "pk")
+    return Subscription.objects.filter(going_on | ended).distinct().order_by(F("looked_at").asc(nulls_first=True), "pk")
 
 
 def _due() -> QuerySet[Subscription]:

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 
 from billing.models import Invoice, Preapproval, State, Status, Subscription
 from billing.plans import Plan, plan_by_code, price_of
-from billing.standing import debt_of, is_awaited
+from billing.standing import Debt, debt_of, is_awaited
 from core.design.formats import format_moment
 from tenants.errors import CafeteriaNotFound
 from tenants.models import Cafeteria
@@ -63,7 +63,8 @@ class Account:
     unended: bool  # something that is to end at Mercado Pago goes on there
     wanted_plan: Plan | None
     declined: Invoice | None  # it is tried again
-    is_owed: bool
+    debt: Debt
+    is_covered: bool  # by the trial, or by what is paid
     is_awaited: bool  # agreed, nothing is covered, and the first payment is on its way
     invoices: list[InvoiceLine]
     payer_email: str
@@ -75,6 +76,10 @@ class Account:
     @property
     def kind(self) -> str:
         return KINDS[self.status]
+
+    @property
+    def is_owed(self) -> bool:
+        return self.debt != "none"
 
     @property
     def is_due(self) -> bool:
@@ -121,7 +126,7 @@ def account_of(cafeteria: Cafeteria, subscription: Subscription) -> Account:
     rows = list(subscription.preapprovals.order_by("-pk"))
     invoices = list(Invoice.objects.filter(preapproval__subscription=subscription).order_by("-debit_at", "-pk"))
     charged = next((row for row in rows if not row.ending and row.status in {There.AUTHORIZED, There.PAUSED}), None)
-    plan = plan_by_code(subscription.plan)
+    plan, now = plan_by_code(subscription.plan), timezone.now()
     return Account(
         cafeteria=cafeteria,
         subscription=subscription,
@@ -133,8 +138,9 @@ def account_of(cafeteria: Cafeteria, subscription: Subscription) -> Account:
         unended=any(row.ending and row.status in {There.AUTHORIZED, There.PAUSED} for row in rows),
         wanted_plan=plan_by_code(charged.wanted_plan) if charged and charged.wanted_plan else None,
         declined=next((bill for bill in invoices if bill.state == State.FAILED), None),
-        is_owed=debt_of(invoices, timezone.now()) != "none",
-        is_awaited=subscription.status in UNCOVERED and is_awaited(charged, invoices, timezone.now()),
+        debt=debt_of(invoices, now),
+        is_covered=now < subscription.covered_until,
+        is_awaited=subscription.status in UNCOVERED and is_awaited(charged, invoices, now),
         invoices=[_line(bill) for bill in invoices[:INVOICES_SHOWN]],
         payer_email=rows[0].payer_email if rows else "",
     )

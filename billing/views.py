@@ -58,7 +58,7 @@ def plan_agreed(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     try:
         subscription = look(account.subscription, attempts=1)
     except AppError:
-        flash(request, _("Mercado Pago does not answer at the moment. The page follows by itself as soon as it does."), "info")
+        flash(request, _("Mercado Pago does not answer at the moment. Look again in a few minutes."), "info")
     else:
         if subscription.preapprovals.filter(status=Preapproval.Status.AUTHORIZED, ending=False).exists():
             flash(request, _("Thank you. The subscription is agreed."))

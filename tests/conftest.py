@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import setup_databases
 from pytest_django import Settings
 
-from tests.emulator.process import Emulator, running_emulator
+from tests.emulator.process import Emulator, SharedEmulator
 from tests.payments.application import point_to
 from tests.world import World, build_world, drop_world, unique_slugs
 
@@ -61,17 +61,18 @@ def module_world(django_db_setup: None, django_db_blocker: pytest.FixtureRequest
 
 
 @pytest.fixture(scope="session")
-def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running_emulator(tmp_path_factory.mktemp("mercadopago")) as emulator:
-        yield emulator
+def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedEmulator]:
+    shared = SharedEmulator(lambda: tmp_path_factory.mktemp("mercadopago"))
+    yield shared
+    shared.close()
 
 
 @pytest.fixture
-def emulator(_running: Emulator, settings: Settings) -> Emulator:
-    """The Mercado Pago emulator's process: just emptied, and the product's own settings lead to it."""
-    _running.control("DELETE", "/_emu/all")
-    point_to(_running, settings)
-    return _running
+def emulator(_running: SharedEmulator, settings: Settings) -> Emulator:
+    """The Mercado Pago emulator's process: just emptied, with a clock that is right, and the product's own settings lead to it."""
+    emulator = _running.emptied()
+    point_to(emulator, settings)
+    return emulator
 
 
 @pytest.fixture

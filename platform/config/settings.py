@@ -263,7 +263,7 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.sellers.jobs.refresh_tokens": {"every": 3600, "queue": "long"},
     "payments.reconciliation.jobs.check_payments": {"every": 60, "queue": "short"},
     "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
-    "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "10:00", "queue": "long"},
+    "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "13:00", "queue": "long"},
     "ops.backups.jobs.tick": {"every": 60, "queue": "short"},
     "ops.backups.offsite.jobs.tidy": {"every": 3600, "queue": "long"},
     "ops.backups.jobs.prove": {"every": 86400, "at": "06:00", "queue": "long"},

@@ -1,6 +1,7 @@
 """What the staff does to an order on its screens, which show it as it was a moment ago."""
 
 from decimal import Decimal
+from uuid import UUID
 
 from django.db import transaction
 
@@ -8,6 +9,7 @@ from core.errors import IdempotencyConflict
 from core.identity.callers import Caller
 from payments.ledger import actions as ledger
 from payments.ledger.data import Actor, RequestKey
+from payments.ledger.errors import NothingDue, OrderIsCancelled
 from payments.ledger.models import Payment
 from shop.kitchen.errors import DueChanged, FormUsed, MovedAlready, NotPaid
 from shop.kitchen.queries import due_of, is_unpaid
@@ -40,17 +42,19 @@ def step_order(*, order_id: int, before: str, after: str, actor: Caller, unpaid:
 def take_payment(*, order_id: int, method: str, seen: Decimal, key: str, actor: Caller) -> Payment:
     """Record what is due as paid at the counter; the same key again answers with the same payment.
 
-    `seen` is the amount that the screen asked for. Raises DueChanged when another one is due by now, FormUsed, and what
-    payments.ledger.actions.take_at_counter raises.
+    `seen` is the amount that the screen asked for. Raises DueChanged when another one is due, NothingDue, OrderIsCancelled, FormUsed.
     """
     with transaction.atomic():
-        order = _locked(order_id)
+        order, cafeteria = _locked(order_id), current_tenant()
         request = RequestKey(caller=f"person:{actor.id}", key=key, fingerprint=f"take:{order_id}:{method}")
-        if seen != due_of(order) and due_of(order) > 0:
-            raise DueChanged
+        if not _was_taken(cafeteria.uuid, request):
+            if not is_unpaid(order):
+                raise OrderIsCancelled if order.status == Status.CANCELLED else NothingDue
+            if seen != due_of(order):
+                raise DueChanged
         try:
             return ledger.take_at_counter(
-                cafeteria_uuid=current_tenant().uuid,
+                cafeteria_uuid=cafeteria.uuid,
                 order=facts_of(order, with_copy=True),
                 method=method,
                 actor=Actor(person_id=actor.id, label=actor.email),
@@ -58,6 +62,11 @@ def take_payment(*, order_id: int, method: str, seen: Decimal, key: str, actor: 
             )
         except IdempotencyConflict:
             raise FormUsed from None
+
+
+def _was_taken(cafeteria_uuid: UUID, request: RequestKey) -> bool:
+    made = Payment.objects.filter(cafeteria_uuid=cafeteria_uuid, caller=request.caller, idempotency_key=request.key)
+    return bool(request.key) and made.exists()
 
 
 def _locked(order_id: int) -> Order:

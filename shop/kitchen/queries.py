@@ -157,13 +157,13 @@ def name_of(order: Order) -> str:
 
 
 def due_of(order: Order) -> Decimal:
-    """What is still to come before as much has stayed as the order costs."""
-    return max(order.total - order.paid, ZERO) if order.status != Status.CANCELLED else ZERO
+    """What somebody still has to ask for. Of what was given back in part that is nothing: it was given back on purpose."""
+    settled = order.status == Status.CANCELLED or order.payment_status in {Pay.PAID, Pay.PARTIALLY_REFUNDED}
+    return ZERO if settled else max(order.total - order.paid, ZERO)
 
 
 def is_unpaid(order: Order) -> bool:
-    """Whether somebody still has to ask for money. Of what was given back in part nobody does: it was given back on purpose."""
-    return due_of(order) > 0 and order.payment_status not in {Pay.PAID, Pay.PARTIALLY_REFUNDED}
+    return due_of(order) > 0
 
 
 def money_of(cafeteria_uuid: UUID, orders: Iterable[Order]) -> dict[str, ByMethod]:

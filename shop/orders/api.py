@@ -3,26 +3,30 @@
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import wraps
 from typing import Annotated, Any, Literal
 
 import orjson
 from django.http import HttpRequest, HttpResponse
 from ninja import Header, Query, Router
+from ninja.decorators import decorate_view
 from pydantic import AwareDatetime, Field
 
 from core.doors import caller_of, caller_or_none
-from core.errors import BadRequest, NotSignedIn
-from core.http import Schema, errors, scoped, text
+from core.errors import AppError, BadRequest, NotSignedIn
+from core.http import Schema, errors, json_error, scoped, text
 from shop.orders import actions, queries
 from shop.orders.data import MOST_LINES, MOST_OF_A_LINE, Guest, NewLine, NewOrder
 from shop.orders.errors import AnotherCafeteria
+from shop.orders.models import Order
+from shop.orders.payments.actions import refunds_to_send, send_now
 from shop.people.doors import guest_or_signed_in, signed_in, staff
-from tenants.scope import current_tenant
+from tenants.scope import current_tenant, request_scope
 
 router = Router(tags=["orders"])
-router.add_decorator(scoped, mode="view")
 
 LARGEST_ID = 2**63 - 1
 Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
@@ -109,7 +113,30 @@ IdempotencyKeyHeader = Annotated[
 ]
 
 
+def giving_back(operation: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A ninja decorator of mode "view", around `scoped`: a paid order that the operation cancels gets its money back before the answer.
+
+    If Mercado Pago does not answer, the order is cancelled all the same, and a job sends what is written down.
+    """
+
+    @wraps(operation)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = operation(request, *args, **kwargs)
+        secret: str | None = getattr(request, "paid_and_cancelled", None)
+        if secret is None or response.status_code >= 400:
+            return response
+        try:
+            send_now(refunds_to_send(cafeteria_uuid=request.tenant.uuid, order_key=secret))  # type: ignore[attr-defined]
+            with request_scope(request):
+                return _json(queries.order_payload(queries.order_by_secret(secret)))
+        except AppError as error:
+            return json_error(error)
+
+    return wrapper
+
+
 @router.post("/orders", auth=guest_or_signed_in, response={201: OrderOut, **errors(400, 401, 404, 409, 413, 422, 503)})
+@decorate_view(scoped)
 def place_order(request: HttpRequest, body: OrderIn, idempotency_key: IdempotencyKeyHeader = None) -> HttpResponse:
     """Places an order as the signed-in customer, as staff at the counter, or as a guest with `guest`."""
     caller = caller_or_none(request)
@@ -127,6 +154,7 @@ def place_order(request: HttpRequest, body: OrderIn, idempotency_key: Idempotenc
 
 
 @router.get("/orders", auth=signed_in, response={200: OrderPage, **errors(400, 401, 404, 422, 503)})
+@decorate_view(scoped)
 def list_orders(
     request: HttpRequest,
     status: StatusName | None = None,
@@ -145,27 +173,39 @@ def list_orders(
 
 
 @router.get("/orders/{order_id}", auth=guest_or_signed_in, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
+@decorate_view(scoped)
 def get_order(request: HttpRequest, order_id: OrderId, secret: Annotated[str, Query(max_length=64)] = "") -> HttpResponse:
     """Its customer, the staff, or whoever has its `secret`."""
     return _json(queries.order_payload(queries.order_with_items(order_id, caller=caller_or_none(request), secret=secret)))
 
 
 @router.patch("/orders/{order_id}/status", auth=staff, response={200: OrderOut, **errors(400, 401, 403, 404, 413, 422, 503)})
+@decorate_view(scoped, giving_back)
 def change_status(request: HttpRequest, order_id: OrderId, body: StatusIn) -> HttpResponse:
-    caller = caller_of(request)
-    return _json(queries.order_payload(actions.change_status(order_id=order_id, status=body.status, actor=caller)))
+    """Along the state machine. A paid order that is `cancelled` gets its money back."""
+    order = actions.change_status(order_id=order_id, status=body.status, actor=caller_of(request))
+    if order.status == Order.Status.CANCELLED:
+        _note_cancelled(request, order)
+    return _json(queries.order_payload(order))
 
 
 @router.delete("/orders/{order_id}", auth=guest_or_signed_in, response={200: OrderOut, **errors(400, 401, 404, 422, 503)})
+@decorate_view(scoped, giving_back)
 def cancel_order(request: HttpRequest, order_id: OrderId, secret: Annotated[str, Query(max_length=64)] = "") -> HttpResponse:
-    """Its customer while it is pending (a guest with its `secret`), the staff until it is handed over. The stock is given back."""
+    """Its customer while it is pending (a guest with its `secret`), the staff until it is handed over. Stock and money are given back."""
     caller = caller_or_none(request)
     if caller is None and not secret:
         raise NotSignedIn
     order = queries.order_with_items(order_id, caller=caller, secret=secret)
     actor = None if secret and (caller is None or not caller.is_staff) else caller
-    actions.cancel_order(order_id=order.pk, actor=actor)
+    _note_cancelled(request, actions.cancel_order(order_id=order.pk, actor=actor))
     return _json(queries.order_payload(queries.order_with_items(order_id, caller=caller, secret=secret)))
+
+
+def _note_cancelled(request: HttpRequest, order: Order) -> None:
+    """For `giving_back`. The order is as it was read: paid before its money was asked back."""
+    if order.paid > 0:
+        request.paid_and_cancelled = order.secret  # type: ignore[attr-defined]
 
 
 def _new_order(body: OrderIn) -> NewOrder:

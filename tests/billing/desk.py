@@ -106,6 +106,14 @@ class Desk:
         with self.at():
             Subscription.objects.filter(cafeteria_uuid=self.uuid).update(trial_ends_at=timezone.now() - timedelta(minutes=1))
 
+    def open_other(self, place: Place) -> Subscription:
+        """Another cafeteria's, whose trial was over a moment ago."""
+        with self.at():
+            row = actions.subscription_of_cafeteria(Cafeteria.objects.get(pk=place.ref.id))
+            row.trial_ends_at = timezone.now() - timedelta(minutes=1)
+            row.save()
+        return row
+
     def end_grace(self) -> None:
         with self.at():
             Subscription.objects.filter(cafeteria_uuid=self.uuid).update(grace_until=timezone.now() - timedelta(minutes=1))

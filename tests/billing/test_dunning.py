@@ -209,12 +209,15 @@ def test_months_follow_by_themselves_when_the_clock_charges(desk: Desk) -> None:
 def test_while_the_new_cards_charge_is_on_its_way_no_third_one_is_agreed_to(desk: Desk) -> None:
     suspended(desk)
     new = desk.subscribed()
-    with desk.at():
-        assert desk.account.is_awaited
+    assert awaited(desk)
     with pytest.raises(AlreadySubscribed):
         desk.subscribe("corner")
     desk.charge(new, "rejected")
     desk.look()
-    with desk.at():
-        assert not desk.account.is_awaited
+    assert not awaited(desk)
     assert desk.subscribe("corner").pk != new.pk
+
+
+def awaited(desk: Desk) -> bool:
+    with desk.at():
+        return desk.account.is_awaited

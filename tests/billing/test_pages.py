@@ -112,6 +112,22 @@ def test_another_plan_and_its_price(desk: Desk, owner: Client, base: str) -> Non
     assert Subscriptions().preapproval(str(row.mp_id)).amount == 59900
 
 
+def test_after_the_trial_it_says_what_is_charged_and_what_becomes_of_a_decline(desk: Desk, owner: Client, base: str) -> None:
+    assert "What is left of the trial" in read(owner, base)
+    desk.end_trial()
+    desk.hour()
+    page = read(owner, base)
+    assert ("The plan has ended" in page, "The first month is charged at once" in page) == (True, True)
+    row = desk.subscribed()
+    page = read(owner, base)
+    assert ("which may take an hour" in page, 'action="' + base + '/choose"' in page) == (True, False)
+    desk.charge(row, "rejected")
+    desk.hour()
+    page = read(owner, base)
+    assert [words in page for words in ("Your card was declined", "tries it again on", "the site is suspended on")] == [True] * 3
+    assert ("for ten days" in page, "Next payment" in page) == (False, False)
+
+
 def test_cancelling_asks_first(desk: Desk, owner: Client, base: str) -> None:
     assert owner.get(f"{base}/cancel")["Location"] == base
     row = desk.subscribed()
@@ -124,6 +140,17 @@ def test_cancelling_asks_first(desk: Desk, owner: Client, base: str) -> None:
     assert AuditEntry.objects.get(action="subscription.cancelled_by_owner").actor_label == desk.owner.email
     owner.post(f"{base}/cancel")
     assert "This cafeteria has no subscription" in read(owner, base)
+
+
+def test_cancelling_while_mercado_pago_is_down_holds_all_the_same(desk: Desk, owner: Client, base: str) -> None:
+    row = desk.subscribed()
+    desk.emulator.fault("status_500", None)
+    owner.post(f"{base}/cancel")
+    page = read(owner, base)
+    assert ("It is cancelled here" in page, "has not confirmed the end" in page) == (True, True)
+    desk.emulator.control("DELETE", "/_emu/faults")
+    desk.look()
+    assert (desk.theirs(row), "has not confirmed the end" in read(owner, base)) == ("cancelled", False)
 
 
 def test_what_is_due_is_said_where_the_owner_looks(desk: Desk, owner: Client, base: str) -> None:

@@ -292,3 +292,19 @@ def test_axe_finds_nothing_and_nothing_jumps_where_money_is_shown(site: Site, ti
     guest.locator("details button").click()
     findings.look("cancelled", guest)
     assert findings.found == {}
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_paying_fits_a_small_phone(site: Site, till: Till, width: int) -> None:
+    phone = site.visitor(size={"width": width, "height": 700})
+    choose(phone, till.place.cake)
+    too_wide = [name for name in ("checkout",) if phone.evaluate("document.documentElement.scrollWidth") > width]
+    phone.get_by_role("button", name="Pedir y pagar").click()
+    expect(phone).to_have_url(re.compile(r"/checkout/v1/redirect\?pref_id="))
+    order = the_order(till)
+    for name, steps in (("rejected", ("reject", "return")), ("paid", ("pay", "return"))):
+        phone.goto(Payment.objects.get(order_key=order.secret).init_point)
+        press(phone, *steps)
+        expect(phone.locator("#order")).to_be_visible()
+        too_wide += [name] if phone.evaluate("document.documentElement.scrollWidth") > width else []
+    assert too_wide == []

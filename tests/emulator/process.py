@@ -5,8 +5,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -85,6 +86,11 @@ class Emulator:
         """Delivers all that waits; how many."""
         return int(self.control("POST", "/_emu/webhooks/flush")["attempted"])
 
+    def is_ahead(self) -> bool:
+        """Whether a test has let time pass: its clock never goes back."""
+        now = datetime.fromisoformat(self.control("GET", "/_emu/state")["now"])
+        return now > datetime.now(UTC) + timedelta(seconds=30)
+
     def settings(self, **values: Any) -> dict[str, Any]:
         return dict(self.control("POST", "/_emu/settings", values))
 
@@ -101,6 +107,26 @@ class Emulator:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(15)
+
+
+class SharedEmulator:
+    """One process for many tests, and another one after a test that has let time pass."""
+
+    def __init__(self, new_folder: Callable[[], Path]) -> None:
+        self._new_folder, self._stack = new_folder, ExitStack()
+        self._emulator: Emulator | None = None
+
+    def emptied(self) -> Emulator:
+        if self._emulator is not None and self._emulator.is_ahead():
+            self.close()
+        if self._emulator is None:
+            self._emulator = self._stack.enter_context(running_emulator(self._new_folder()))
+        self._emulator.control("DELETE", "/_emu/all")
+        return self._emulator
+
+    def close(self) -> None:
+        self._stack.close()
+        self._emulator = None
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from payments.gateway.data import CheckoutRequest, Item, Tokens
 from payments.gateway.errors import ChargeNotFound, GatewayRefused, GatewayUnavailable, TokenRefused
 from payments.gateway.gateway import Gateway, gateway
 from payments.gateway.mercadopago import preference_body
-from payments.gateway.wire import from_wire, read_charge, statement_to_wire, to_wire
+from payments.gateway.wire import from_wire, read_charge, read_refund, statement_to_wire, to_wire
 from tests.emulator.process import Emulator
 from tests.payments.application import code_of
 from tests.processes import wait_for
@@ -141,6 +142,128 @@ def test_a_charge_that_cannot_be_read_is_no_answer(missing: str) -> None:
     del body[missing]
     with pytest.raises(GatewayUnavailable):
         read_charge(body)
+
+
+WILD: list[tuple[str, Any]] = [
+    ("transaction_amount", "NaN"),
+    ("transaction_amount", float("inf")),
+    ("transaction_amount", {"a": 1}),
+    ("transaction_amount_refunded", "much"),
+    ("transaction_details", ["net"]),
+    ("collector_id", float("inf")),
+    ("collector_id", "somebody"),
+    ("date_last_updated", None),
+    ("date_last_updated", "2026-11-01T12:30:00"),
+    ("date_last_updated", "soon"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WILD, ids=[f"{name} {value}" for name, value in WILD])
+def test_a_charge_of_wild_values_is_no_answer(name: str, value: Any) -> None:
+    moment = "2026-11-01T12:30:00.000-04:00"
+    body = {"id": 1, "status": "approved", "currency_id": "ARS", "transaction_amount": 9.5, "collector_id": 5}
+    body |= {"date_created": moment, "date_last_updated": moment}
+    assert read_charge(body).amount == Decimal("9.50")
+    with pytest.raises(GatewayUnavailable):
+        read_charge(body | {name: value})
+
+
+@pytest.mark.parametrize("body", [None, [], "text", 7, {"id": 1}, {"id": 1, "amount": "NaN?"}, {"id": 1, "amount": 5, "date_created": "x"}])
+def test_what_is_no_charge_and_no_refund_is_no_answer(body: Any) -> None:
+    for read in (read_charge, read_refund):
+        with pytest.raises(GatewayUnavailable):
+            read(body)
+
+
+def test_a_refund_may_say_when_it_was_made() -> None:
+    found = read_refund({"id": 7, "amount": 9.5, "status": "cancelled", "date_created": "2026-11-01T12:30:00.000-04:00"})
+    assert (found.amount, found.status, found.created_at) == (Decimal("9.50"), "rejected", datetime(2026, 11, 1, 16, 30, tzinfo=UTC))
+    assert read_refund({"id": 7, "amount": 9, "status": "?"}).created_at is None
+
+
+def test_foreign_money_goes_back_as_it_came() -> None:
+    assert to_wire(Decimal("9.99"), "USD") == 9.99
+
+
+class Answering(HTTPServer):
+    """Mercado Pago as it should never be: every call gets this answer."""
+
+    answer: tuple[int, bytes] = (200, b"")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Answering)
+        status, body = self.server.answer
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def strange(settings: Any) -> Iterator[Answering]:
+    with Answering(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        settings.MERCADOPAGO_URL = f"http://127.0.0.1:{server.server_port}"
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+STRANGE = [b"", b"null", b"[]", b"7", b'"text"', b"{}", b'{"results": {}}', b'{"results": [7], "paging": {"total": 1}}', b"[7]", b"<html>"]
+
+
+@pytest.mark.parametrize("body", STRANGE)
+def test_whatever_is_answered_with_success_and_is_none_is_unavailable(strange: Answering, body: bytes) -> None:
+    strange.answer = (200, body)
+    now, odd = datetime.now(UTC), gateway("APP_USR-1", attempts=1)
+    calls: list[Callable[[], Any]] = [
+        odd.account,
+        lambda: odd.charge("1"),
+        lambda: odd.charges_of("abc"),
+        lambda: odd.changed_charges(now, now),
+        lambda: odd.create_checkout(request(), key="k"),
+        lambda: odd.refund("1", amount=None, currency="ARS", key="k"),
+        lambda: odd.chargeback_charges("1"),
+    ]
+    if body != b"[]":  # no refunds
+        calls.append(lambda: odd.refunds("1"))
+    for call in calls:
+        with pytest.raises(GatewayUnavailable):
+            call()
+
+
+def test_tokens_that_cannot_be_read_and_an_account_without_a_number(strange: Answering) -> None:
+    strange.answer = (200, b'{"access_token": "a", "id": "x", "site_id": "MLA"}')
+    with pytest.raises(GatewayUnavailable):
+        refresh_tokens("TG-1")
+    with pytest.raises(GatewayUnavailable):
+        gateway("APP_USR-1", attempts=1).account()
+
+
+def test_a_redirect_or_a_strange_refusal_is_a_refusal(strange: Answering) -> None:
+    for status, body, reason in ((302, b"{}", "HTTP 302"), (400, b"[]", "HTTP 400"), (400, b'{"cause": [{"description": "No."}]}', "No.")):
+        strange.answer = (status, body)
+        with pytest.raises(GatewayRefused, match=reason):
+            gateway("APP_USR-1", attempts=1).charge("1")
+
+
+def test_items_that_do_not_add_up_are_not_sent() -> None:
+    class Off(CheckoutRequest):
+        total = Decimal(1)
+
+    values = {name: getattr(request(), name) for name in CheckoutRequest.__slots__}
+    with pytest.raises(ValueError, match="add up"):
+        preference_body(Off(**values))
 
 
 # --- Against the emulator ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,6 +17,7 @@ from django.utils.module_loading import import_string
 from core.alerts.actions import raise_alert
 from core.errors import AppError
 from core.jobs import enqueue
+from core.jobs.models import Job
 from payments.gateway.data import ChargeSnapshot
 from payments.gateway.errors import ChargeNotFound, TokenRefused
 from payments.gateway.gateway import gateway
@@ -34,13 +36,15 @@ TIMEOUT = 5.0  # seconds: one attempt; what fails comes again
 MOST_ATTEMPTS = 8
 LONGEST_WAIT = timedelta(hours=6)
 SPAN = 0.5  # seconds: notifications of one span are worked off by one job
+SLACK = 0.05  # seconds that clocks may differ by
+_woken = {"span": 0}  # the newest span whose job this process has committed
 
 STORE = """INSERT INTO public.payments_notification (seller_id, cafeteria_uuid, topic, action, data_id, mp_user_id, request_id, state)
     SELECT s.id, s.cafeteria_uuid, %(topic)s, %(action)s, %(data_id)s, %(user_id)s, %(request_id)s,
         CASE WHEN %(user_id)s IS DISTINCT FROM s.mp_user_id THEN 'ignored' ELSE 'new' END
-    FROM public.payments_seller s WHERE s.webhook_key = %(key)s RETURNING state, cafeteria_uuid"""
+    FROM public.payments_seller s WHERE s.webhook_key = %(key)s RETURNING state, cafeteria_uuid, statement_timestamp()"""
 STORE_FOR_PLATFORM = """INSERT INTO public.payments_notification (topic, action, data_id, mp_user_id, request_id, state)
-    VALUES (%(topic)s, %(action)s, %(data_id)s, %(user_id)s, %(request_id)s, 'new') RETURNING state, NULL"""
+    VALUES (%(topic)s, %(action)s, %(data_id)s, %(user_id)s, %(request_id)s, 'new') RETURNING state, NULL, statement_timestamp()"""
 CLAIM_DUE = """UPDATE public.payments_notification n SET claimed_until = now() + make_interval(secs => %s), attempts = attempts + 1
     WHERE id = ANY(ARRAY(SELECT id FROM public.payments_notification WHERE state = 'new' AND try_after <= now()
         AND (claimed_until IS NULL OR claimed_until < now()) ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
@@ -81,7 +85,7 @@ def store_notification(*, key: str | None, told: Told) -> bool:
 
     One whose body names another account than the seller's is kept as ignored, with an alert.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "topic": told.topic,
         "action": told.action[:60],
         "data_id": told.data_id,
@@ -89,26 +93,43 @@ def store_notification(*, key: str | None, told: Told) -> bool:
         "request_id": told.request_id[:80],
         "key": key,
     }
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(STORE_FOR_PLATFORM if key is None else STORE, facts)
-            stored = cursor.fetchone()
-        if stored is None:
-            return False
-        state, cafeteria_uuid = stored
-        if state == State.IGNORED:
-            detail = f"A notification names the account {told.user_id}, which is not the cafeteria's."
-            raise_alert(kind="payments.foreign_notification", cafeteria_uuid=cafeteria_uuid, detail=detail)
-            return True
+    span, is_ours = _span(), False
+    if _woken["span"] == span:  # Its job is committed: the row alone, in one statement and one flush to the disk.
+        stored = _store(facts)
+    else:
+        with transaction.atomic():
+            stored = _store(facts)
+            if stored is not None and stored[0] == State.NEW:
+                is_ours = wake_inbox().created_at >= stored[2]  # by this transaction: both are seen together, or neither
+                transaction.on_commit(lambda: _woken.update(span=span))
+    if stored is None:
+        return False
+    state, cafeteria_uuid, _ = stored
+    if state == State.IGNORED:
+        detail = f"A notification names the account {told.user_id}, which is not the cafeteria's."
+        raise_alert(kind="payments.foreign_notification", cafeteria_uuid=cafeteria_uuid, detail=detail)
+    elif not is_ours and _span(after=SLACK) > span:  # The span's job may have begun before this was committed.
         wake_inbox()
     return True
 
 
-def wake_inbox(*, after: float = 0.0) -> None:
+def _store(facts: dict[str, Any]) -> tuple[str, UUID | None, datetime] | None:
+    """(its state, whose it is, when); None when nobody has the key."""
+    with connection.cursor() as cursor:
+        cursor.execute(STORE_FOR_PLATFORM if facts["key"] is None else STORE, facts)
+        stored: tuple[str, UUID | None, datetime] | None = cursor.fetchone()
+    return stored
+
+
+def wake_inbox(*, after: float = 0.0) -> Job:
     """A job that works the inbox off, `after` seconds from the end of this span. Whoever asks in one span gets the same job."""
-    span = int((time.time() + after) / SPAN) + 1
-    due = datetime.fromtimestamp(span * SPAN, UTC)
-    enqueue("payments.inbox.jobs.work_off", idempotency_key=str(span), run_after=due)
+    end = _span(after=after) + 1
+    return enqueue("payments.inbox.jobs.work_off", idempotency_key=str(end), run_after=datetime.fromtimestamp(end * SPAN, UTC))
+
+
+def _span(*, after: float = 0.0) -> int:
+    """The number of the span of time that it is now."""
+    return int((time.time() + after) / SPAN)
 
 
 def work_off(*, seconds: float = 15.0, check: Callable[[], None] = lambda: None) -> Worked:

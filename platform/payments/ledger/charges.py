@@ -38,9 +38,12 @@ def record_charge(*, seller: Seller, snapshot: ChargeSnapshot, refund: Refund | 
         return None
     with open_case(payment.cafeteria_uuid, payment.order_key) as case:
         payment = next(found for found in case.payments if found.pk == payment.pk)
+        was_disputed = Charge.objects.filter(collector_id=seller.mp_user_id, mp_id=snapshot.mp_id, payment=payment, disputed=True).exists()
         charge = _take_in(case, payment, seller, snapshot)
         if charge is not None:
             moved = write_movements(case, charge, refund=refund)
+            if was_disputed and charge.counts and not charge.disputed:
+                moved = charge.amount  # Won: meanwhile the order may have been cancelled, or paid by other means.
             answer_money(case, charge, moved)
         case.settle()
     return charge

@@ -106,10 +106,10 @@ def state_day(*, cafeteria_uuid: UUID, day: date) -> DayStatement | None:
     Outside every scope. Mercado Pago's silence is a statement too (FAILED), which leaves the sums known before. Raises CafeteriaNotFound.
     """
     ref = ref_by_uuid(cafeteria_uuid)
-    start, end = _span(ref, day)
-    sellers = list(_sellers(ref, day, start, end))
+    sellers = sellers_of_day(ref, day)
     if not sellers:
         return None
+    start, end = _span(ref, day)
     comparison = Comparison(ref=ref, start=start, end=end)
     try:
         for seller in sellers:
@@ -123,13 +123,16 @@ def _span(ref: TenantRef, day: date) -> tuple[datetime, datetime]:
     return business_span(day, zone=ref.zone, cutoff=ref.day_cutoff)
 
 
-def _sellers(ref: TenantRef, day: date, start: datetime, end: datetime) -> Iterator[Seller]:
-    """The connected account, if it was connected by then, and whichever else took money that day."""
+def sellers_of_day(ref: TenantRef, day: date) -> list[Seller]:
+    """The connected account, if it was connected by then, and whichever else took money that day: who has to be asked about it."""
+    start, end = _span(ref, day)
     took = set(_entries(ref, day, start, end).values_list("charge__collector_id", flat=True))
-    for seller in Seller.objects.filter(cafeteria_uuid=ref.uuid).order_by("pk"):
-        connected = seller.status == Seller.Status.CONNECTED and seller.connected_at < end
-        if connected or seller.mp_user_id in took:
-            yield seller
+    sellers = Seller.objects.filter(cafeteria_uuid=ref.uuid).order_by("pk")
+    return [seller for seller in sellers if _was_connected(seller, end) or seller.mp_user_id in took]
+
+
+def _was_connected(seller: Seller, end: datetime) -> bool:
+    return seller.status == Seller.Status.CONNECTED and seller.connected_at < end
 
 
 def _entries(ref: TenantRef, day: date, start: datetime, end: datetime) -> QuerySet[LedgerEntry]:

@@ -24,6 +24,7 @@ from shop.kitchen.order_page.data import (
     REVIEW,
 )
 from shop.kitchen.queries import METHODS, ZERO
+from shop.orders.actions import UNPAID
 from shop.orders.errors import OrderNotFound
 from shop.orders.models import Order, OrderEvent
 from shop.people.models import Person
@@ -175,7 +176,7 @@ def money_of_order(cafeteria_uuid: UUID, order: Order) -> Money:
 def history_of(order: Order, money: Money) -> list[Happened]:
     """What happened, oldest first: the order's own events, and what its money did. Reads `order.events`."""
     lines = [
-        Happened(at=event.at, words=str(HAPPENED[event.kind]), who=event.actor.full_name if event.actor else "")
+        Happened(at=event.at, words=_words_of(event), who=event.actor.full_name if event.actor else "")
         for event in order.events.all()
         if event.kind in HAPPENED
     ]
@@ -210,6 +211,12 @@ def _matches(word: str) -> Q:
         return by_number | Q(guest_phone__contains=number) if len(number) > 4 else by_number
     said = Q(guest_name__icontains=word) | Q(customer__full_name__icontains=word) | Q(table__iexact=word)
     return said | Q(guest_email__icontains=word) | Q(guest_phone__contains=word) | Q(customer__email__icontains=word)
+
+
+def _words_of(event: OrderEvent) -> str:
+    if event.kind == Order.Status.CANCELLED and event.note == UNPAID:
+        return _("Cancelled: it was not paid in time")
+    return str(HAPPENED[event.kind])
 
 
 def _by_payment[Row: (Charge, Refund)](rows: type[Row], payments: list[Payment], order_by: str) -> dict[UUID, list[Row]]:

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from core.design.formats import format_money, style_for_scripts
@@ -138,7 +138,7 @@ def order_take(request: HttpRequest, order_id: int) -> HttpResponse:
     return redirect(_with_back(address, _back(request)) + (f"&given={given}" if given is not None else ""))
 
 
-@require_GET
+@require_safe
 @cafeteria_page(access="cashier")
 def order_taken(request: HttpRequest, order_id: int, payment_id: UUID) -> HttpResponse:
     """What was taken, and the change to give."""

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from core.jobs.models import Job, JobState
 from payments.reconciliation.models import DayStatement
@@ -64,7 +65,7 @@ def _titles() -> dict[str, str]:
     return {
         "missing_here": _("Missing in your books"),
         "missing_there": _("Missing at Mercado Pago"),
-        "amount": _("Another amount"),
+        "amount": pgettext("difference", "Another amount"),
         "refunded": _("Another sum given back"),
         "fee": _("Another fee"),
         "review": _("Waits for your decision"),

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import NotFound
-from core.flash import flash
 from core.jobs import enqueue
+from payments.reconciliation.days import sellers_of_day
 from payments.reconciliation.models import DayStatement
 from payments.sellers.queries import active_seller
 from shop.money.days.queries import differences_of, is_being_checked, why_unasked
@@ -50,7 +50,7 @@ def money_days(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "shop/money/days.html",
-        {"tab": "days", **about, "seller": active_seller(ref.uuid), "yesterday": today - A_DAY},
+        {"tab": "days", **about, "seller": active_seller(ref.uuid), **_first_day(ref, today)},
     )
 
 
@@ -70,10 +70,9 @@ def money_day_check(request: HttpRequest, day: str) -> HttpResponse:
     """Has the day compared again, by a job. Twice is once."""
     ref = current_tenant()
     asked = _past_day(ref, day)
-    if not is_being_checked(ref.uuid, asked):
+    if sellers_of_day(ref, asked) and not is_being_checked(ref.uuid, asked):
         key = f"{asked}:{timezone.now():%Y-%m-%dT%H:%M:%S}"
         enqueue("payments.reconciliation.jobs.state_day", idempotency_key=key, day=asked.isoformat())
-        flash(request, _("The day is being compared."), "info")
     return redirect("money_day", asked.isoformat())
 
 
@@ -91,6 +90,11 @@ def money_days_file(request: HttpRequest) -> StreamingHttpResponse:
     words = {state: str(label) for state, (label, *_look) in _states().items()}
     lines = csv_lines(header, _rows(ref, until, words))
     return csv_answer(lines, f"{_('reconciliation')}-{ref.slug}-{until}.csv")
+
+
+def _first_day(ref: TenantRef, today: date) -> dict[str, Any]:
+    yesterday = today - A_DAY
+    return {"yesterday": yesterday, "comparable": bool(sellers_of_day(ref, yesterday))}
 
 
 def _rows(ref: TenantRef, until: date, words: dict[str, str]) -> Iterator[tuple[str, ...]]:
@@ -111,7 +115,8 @@ def _rows(ref: TenantRef, until: date, words: dict[str, str]) -> Iterator[tuple[
 def _about(ref: TenantRef, day: date) -> dict[str, Any]:
     statement = DayStatement.objects.filter(cafeteria_uuid=ref.uuid, business_date=day).first()
     waits = is_being_checked(ref.uuid, day)
-    found: dict[str, Any] = {"day": day, "statement": statement, "waits": waits, "poll": reverse("money_day", args=[day.isoformat()])}
+    found: dict[str, Any] = {"day": day, "statement": statement, "waits": waits, "comparable": bool(sellers_of_day(ref, day))}
+    found["poll"] = reverse("money_day", args=[day.isoformat()])
     if statement is not None:
         found |= {"state": _states()[statement.state], "differences": differences_of(statement), "sides": _sides(statement)}
     if statement is not None and statement.state == State.FAILED:
@@ -139,7 +144,7 @@ def _states() -> dict[str, tuple[str, str, str]]:
     return {
         State.AGREES: (_("Agrees"), "good", "check"),
         State.DIFFERS: (_("Differs"), "bad", "warning"),
-        State.FAILED: (_("Not asked"), "warn", "wifi-off"),
+        State.FAILED: (_("No answer"), "warn", "wifi-off"),
     }
 
 

@@ -31,6 +31,10 @@ class Flow:
     orders: int = 0  # that were paid
 
     @property
+    def back(self) -> Decimal:
+        return self.refunded + self.charged_back
+
+    @property
     def net(self) -> Decimal:
         return self.taken - self.refunded - self.charged_back - self.fees
 

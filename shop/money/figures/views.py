@@ -38,12 +38,10 @@ def money(request: HttpRequest) -> HttpResponse:
             "span": span,
             "lengths": _lengths(span),
             "figures": figures,
-            "method_head": [_("Method"), _("Paid orders"), *_heads()],
-            "methods": _methods(figures, ref.currency),
+            "methods": _methods(figures),
             "unpaid": unpaid,
             "chart": _chart(figures, ref.currency),
-            "day_head": [_("Day"), *_heads()],
-            "days": _days(figures, ref.currency),
+            "days": _days(figures),
         },
     )
 
@@ -83,30 +81,20 @@ def _lengths(span: Span) -> list[tuple[str, str, bool]]:
     return [(span.of_length(length), label, length == span.length) for length, label in words.items()]  # type: ignore[arg-type]
 
 
-def _methods(figures: Figures, currency: str) -> list[list[str]]:
-    """The rows of the table by method."""
+def _methods(figures: Figures) -> list[tuple[str, Flow]]:
     words = {
         Method.MERCADOPAGO: "Mercado Pago",
         Method.CASH: pgettext("method of payment", "Cash"),
         Method.CARD: pgettext("method of payment", "Card, at the counter"),
     }
-    return [[str(words[Method(method)]), str(flow.orders), *_cells(flow, currency)] for method, flow in figures.by_method.items()]
+    return [(str(words[Method(method)]), flow) for method, flow in figures.by_method.items()]
 
 
-def _days(figures: Figures, currency: str) -> list[list[str]]:
-    """The rows of the table by day, the newest first; none for a single day."""
+def _days(figures: Figures) -> list[tuple[str, Flow]]:
+    """The newest first; none for a single day."""
     if len(figures.by_day) == 1:
         return []
-    return [[format_day(day), *_cells(flow, currency)] for day, flow in sorted(figures.by_day.items(), reverse=True)]
-
-
-def _heads() -> list[str]:
-    return [_("Taken"), _("Given back"), _("Fees"), _("Net")]
-
-
-def _cells(flow: Flow, currency: str) -> list[str]:
-    back = flow.refunded + flow.charged_back
-    return [format_money(amount, currency) for amount in (flow.taken, back, flow.fees, flow.net)]
+    return [(format_day(day), flow) for day, flow in sorted(figures.by_day.items(), reverse=True)]
 
 
 def _chart(figures: Figures, currency: str) -> list[tuple[str, Decimal, str]]:

@@ -112,6 +112,13 @@ class Matter:
         )
 
     @property
+    def consequence(self) -> str:
+        """Of accepting another amount than was asked for."""
+        rest = self.payment.amount - self.charge.amount
+        words = _("{rest} stay to be paid.") if rest > 0 else _("{rest} too much go back to the buyer by themselves.")
+        return words.format(rest=self._written(abs(rest), self.charge.currency))
+
+    @property
     def can_accept(self) -> bool:
         """As payments.ledger.reviews.accept_charge has it."""
         if self.kind == Review.REFUND_FAILED:

@@ -1,17 +1,21 @@
 """The orders' side of their money: what payments calls (settings.PAYMENT_ORDERS), and what a payment begins with."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from core.errors import IdempotencyConflict
+from core.errors import AppError, IdempotencyConflict
 from core.identity.callers import Caller
 from payments.ledger.actions import start_payment
 from payments.ledger.data import Actor, LostOrder, OrderFacts
-from payments.ledger.models import Method, Payment
+from payments.ledger.models import Method, Payment, Refund
+from payments.ledger.sending import send_refund
 from shop.orders import actions
 from shop.orders.data import Key
 from shop.orders.models import IdempotencyKey, Order, OrderEvent
@@ -20,6 +24,7 @@ from shop.orders.queries import order_payload
 from tenants.pulse import bump_orders
 from tenants.scope import current_tenant
 
+log = structlog.get_logger()
 TOLD = frozenset({"paid", "failed", "refunded", "partially_refunded", "review", "charged_back"})  # worth a line in its history
 
 
@@ -96,6 +101,25 @@ def _payment_of(kept: IdempotencyKey, key: Key, order: Order, amount: Decimal) -
     if answered is None or kept.fingerprint != key.fingerprint:
         raise IdempotencyConflict
     return answered
+
+
+def refunds_to_send(*, cafeteria_uuid: UUID, order_key: str) -> list[Refund]:
+    """What is written down to go back of an order's money, and Mercado Pago has not been asked for yet."""
+    waiting = Refund.objects.filter(cafeteria_uuid=cafeteria_uuid, payment__order_key=order_key, state=Refund.State.REQUESTED)
+    return list(waiting.order_by("pk"))
+
+
+def send_now(refunds: Iterable[Refund], *, attempts: int = 1) -> list[Refund]:
+    """Have Mercado Pago give them back while somebody waits: few attempts. What cannot be sent now has its job. Outside every scope."""
+    return [_try_to_send(refund, attempts) for refund in refunds]
+
+
+def _try_to_send(refund: Refund, attempts: int) -> Refund:
+    try:
+        return send_refund(refund_id=refund.pk, attempts=attempts)
+    except AppError as error:
+        log.warning("refund_waits", refund=str(refund.pk), why=error.code)
+        return refund
 
 
 def facts_of(order: Order, *, payer_email: str = "", payer_name: str = "", with_copy: bool = False) -> OrderFacts:

@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import orjson
-import structlog
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Path, Query, Router
@@ -19,7 +18,7 @@ from ninja.decorators import decorate_view
 from pydantic import Field
 
 from core.doors import OptionalBearer, caller_of, caller_or_none
-from core.errors import AppError, NotSignedIn
+from core.errors import NotSignedIn
 from core.http import Schema, errors, scoped
 from core.identity.callers import Caller
 from payments.gateway.errors import GatewayRefused
@@ -28,21 +27,19 @@ from payments.ledger.data import Actor, RequestKey
 from payments.ledger.errors import AlreadyRefunded
 from payments.ledger.models import Payment, Refund
 from payments.ledger.refunds import request_refund
-from payments.ledger.sending import send_refund
 from shop.orders.api import IdempotencyKeyHeader, OrderId
 from shop.orders.data import Key
 from shop.orders.models import Order
 from shop.orders.payments import queries
-from shop.orders.payments.actions import begin_payment
+from shop.orders.payments.actions import begin_payment, send_now
 from shop.orders.queries import order_with_items
 from shop.people.doors import authenticate_bearer, manager, signed_in
 from tenants.routing import site_url
 from tenants.scope import current_tenant, request_scope
 
-log = structlog.get_logger()
 router = Router(tags=["payments"])
 
-REFUND_ATTEMPTS = 2  # at Mercado Pago while the caller waits; the refund's job goes on after that
+REFUND_ATTEMPTS = 2  # at Mercado Pago, while the caller waits
 type PaymentStatus = Literal["pending", "paid", "failed", "cancelled", "refunded", "partially_refunded", "review", "charged_back"]
 type PaymentMethod = Literal["mercadopago", "cash", "card"]
 Amount = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
@@ -207,7 +204,7 @@ def refund_payment(
     caller = caller_of(request)
     with request_scope(request):
         refunds = _request_refund(caller, payment_id, body, idempotency_key)
-    sent = [_try_to_send(refund) for refund in refunds]
+    sent = send_now(refunds, attempts=REFUND_ATTEMPTS)
     with request_scope(request):
         payload = _seen_by(caller, payment_id)
     _check_refused(sent, payload)
@@ -221,15 +218,6 @@ def _request_refund(caller: Caller, payment_id: str, body: RefundIn | None, idem
     key = RequestKey(caller=f"person:{caller.id}", key=idempotency_key, fingerprint=fingerprint) if idempotency_key else None
     actor = Actor(person_id=caller.id, label=caller.email)
     return request_refund(cafeteria_uuid=payment.cafeteria_uuid, payment_id=payment.pk, amount=amount, actor=actor, request=key)
-
-
-def _try_to_send(refund: Refund) -> Refund:
-    """What has become of it by now. A job sends what cannot be sent now."""
-    try:
-        return send_refund(refund_id=refund.pk, attempts=REFUND_ATTEMPTS)
-    except AppError as error:
-        log.warning("refund_waits", refund=str(refund.pk), why=error.code)
-        return refund
 
 
 def _check_refused(sent: Iterable[Refund], payment: dict[str, Any]) -> None:

@@ -45,6 +45,18 @@
       window.htmx?.ajax("GET", part.dataset.poll, { target: part, swap: "innerHTML" });
   });
 
+  // --- What was unfolded on an order's page stays so when it is drawn anew -----------------------------------------------------------
+  const page = document.getElementById("order");
+  const unfolded = new Set();
+  page?.addEventListener("toggle", (event) => {
+    if (event.target.open) unfolded.add(event.target.id); else if (event.target.isConnected) unfolded.delete(event.target.id);
+  }, true);
+  if (page) {
+    new MutationObserver(() => {
+      for (const id of unfolded) { const details = document.getElementById(id); if (details) details.open = true; }
+    }).observe(page, { childList: true });
+  }
+
   // --- How long an order still waits for its payment -------------------------------------------------------------------------------
   const minutes = new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit: "minute", unitDisplay: "short" });
   setInterval(() => {

@@ -173,7 +173,7 @@ def steps_of(order: Order) -> list[Step]:
         behind = [] if _was_unpaid(order) else [status for status in WAY if status in times]
         return [*(_step("done", status, times) for status in behind), _step("now", Status.CANCELLED, times)]
     if order.pay_by is not None:
-        return [("now", _("To be paid"), order.created_at), *(_step("next", status, times) for status in WAY[1:])]
+        return [("now", _("Payment"), order.created_at), *(_step("next", status, times) for status in WAY[1:])]
     place = WAY.index(Status(order.status))
     steps = [_step("done" if n < place else "now" if n == place else "next", status, times) for n, status in enumerate(WAY)]
     if order.status == Status.COMPLETED:

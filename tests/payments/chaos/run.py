@@ -42,7 +42,7 @@ REQUEST_FAULTS: list[dict[str, Any]] = [
 # With a pace in a hurry: what has died is noticed sooner, too.
 QUICK = {"JOB_LEASE_SECONDS": "4", "JOB_HEARTBEAT_SECONDS": "1", "JOB_REWAKE_SECONDS": "3", "JOB_RETRY_SECONDS": "1"}
 HURRY = (
-    """UPDATE public.payments_payment SET next_check_at = now() WHERE next_check_at > now() AND checks = 0
+    """UPDATE public.payments_payment SET next_check_at = now() WHERE next_check_at > now() AND (checks = 0 OR check_failures > 0)
         AND created_at < now() - make_interval(secs => %s)""",
     """UPDATE public.payments_payment p SET next_check_at = now() FROM
         (SELECT DISTINCT ON (order_key) order_key, what, at FROM public.chaos_note WHERE what <> 'step' ORDER BY order_key, at DESC) newest
@@ -123,7 +123,7 @@ class Run:
                 self.say(f"{time.monotonic() - self.began:5.0f} s  {what}: done")
                 return
             if time.monotonic() - self.began > self.pace.seconds:
-                raise Stuck(f"{what}: {self._left()}; {self.buyers.failures[:3]}")
+                raise Stuck(f"{what}: {self._left()}; {self.buyers.failures[:3]}; {self._open_jobs()}")
             time.sleep(0.25)
 
     def _keep_going(self) -> None:
@@ -205,6 +205,10 @@ class Run:
                 if fault in UNEXPECTED and entry["outcome"] == "delivered":
                     self.seen["forged and accepted"] += 1
         self._log_read = page["last"]
+
+    def _open_jobs(self) -> list[str]:
+        jobs = Job.objects.filter(state__in=("queued", "running")).order_by("id")[:20]
+        return [f"{job.kind} {job.state} {job.attempts}/{job.max_attempts} until {job.lease_until} {job.error}" for job in jobs]
 
     def _left(self) -> str:
         counts = {

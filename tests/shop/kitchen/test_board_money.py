@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from payments.ledger.models import LedgerEntry, Payment
+from shop.kitchen.order_page.forms import round_amounts
 from shop.orders.actions import change_status
 from shop.orders.models import Order
 from shop.people.models import Person
@@ -199,6 +200,24 @@ def test_cash_and_its_change(till: Till) -> None:
     assert till.entries(order) == [("payment", D("1000.00"))]
 
 
+@pytest.mark.parametrize(
+    ("due", "currency", "offered"),
+    [
+        ("4500", "ARS", ["5000", "6000", "10000", "20000"]),
+        ("2500.50", "ARS", ["3000", "4000", "10000", "20000"]),
+        ("10000", "ARS", ["20000"]),
+        ("450000", "ARS", ["460000"]),
+        ("35", "BRL", ["40", "50", "100", "200"]),
+        ("12.30", "PEN", ["20", "50", "100", "200"]),
+        ("8900", "CLP", ["9000", "10000", "20000"]),
+        ("61000", "COP", ["70000", "80000", "100000"]),
+        ("200000", "COP", []),
+    ],
+)
+def test_what_customers_hand_over_is_offered(due: str, currency: str, offered: list[str]) -> None:
+    assert [str(amount) for amount in round_amounts(D(due), currency)] == offered
+
+
 def test_too_little_cash_is_refused_beside_the_field_and_what_was_typed_stays(till: Till) -> None:
     order, client = till.order(), visitor(till.place, "cashier")
     answer = client.post(f"/staff/orders/{order.pk}/take", {"do": "cash", "given": "999.50", "key": "k", "due": "1000.00"})
@@ -223,6 +242,26 @@ def test_another_amount_than_the_screen_asked_for_is_not_taken(till: Till) -> No
     answer = client.post(f"/staff/orders/{order.pk}/take", {"do": "card", "key": "k", "due": "900.00"})
     assert answer.status_code == 422
     assert "cambió mientras tanto" in answer.content.decode()
+    assert till.entries(order) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"payment_status": "paid"}, "No falta pagar nada"),  # imported: the ledger knows nothing of it
+        ({"payment_status": "partially_refunded"}, "No falta pagar nada"),
+        ({"status": "cancelled"}, "cancelado"),
+    ],
+    ids=["paid", "partly refunded", "cancelled"],
+)
+def test_nothing_is_taken_for_what_nobody_owes(till: Till, facts: dict[str, str], said: str) -> None:
+    order, client = till.order(), visitor(till.place, "cashier")
+    with tenant_scope(till.place.ref):
+        Order.objects.filter(pk=order.pk).update(**facts)
+    address = f"/staff/orders/{order.pk}/take"
+    assert "No hay nada para cobrar." in client.get(address).content.decode()
+    answer = client.post(address, {"do": "cash", "key": "k", "due": "1000.00"})
+    assert (answer.status_code, said in answer.content.decode()) == (422, True)
     assert till.entries(order) == []
 
 

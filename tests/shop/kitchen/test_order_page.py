@@ -83,6 +83,17 @@ def test_a_rejected_payment_says_why(till: Till) -> None:
     assert "Se rechazó un pago" in page
 
 
+def test_what_was_not_paid_in_time_says_so(till: Till) -> None:
+    order = till.order(waits=True)
+    payment = till.checkout(order)
+    Payment.objects.filter(pk=payment.pk).update(expires_at=payment.created_at)
+    till.look()
+    page = page_of(visitor(till.place, "kitchen"), order)
+    assert "Cancelado: no se pagó a tiempo" in page
+    assert "Nadie pagó" not in page
+    assert "terminó sin pago" in page
+
+
 def test_a_dispute_and_a_review_are_said(till: Till, paid: tuple[Order, Payment, str]) -> None:
     order, _payment, mp_id = paid
     till.emulator.transition(mp_id, "in_mediation")

@@ -205,26 +205,70 @@ def test_all_of_it_again_under_its_key_is_no_error(till: Till) -> None:
 # --- Orders that are cancelled ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("role", "how"), [("customer", "delete"), ("cashier", "delete"), ("kitchen", "status")])
+CANCELLERS = [("customer", "delete"), ("cashier", "delete"), ("kitchen", "status")]
+
+
+def cancel(till: Till, order: dict[str, Any], role: str, how: str) -> Any:
+    client, address = till.place.client(role), f"/api/v1/orders/{order['id']}"
+    if how == "delete":
+        return client.delete(address)
+    return client.patch(f"{address}/status", {"status": "cancelled"}, content_type="application/json")
+
+
+@pytest.mark.parametrize(("role", "how"), CANCELLERS)
 def test_a_paid_order_that_is_cancelled_gets_its_money_back(till: Till, role: str, how: str) -> None:
     order = order_of(till.place)
     payment_id, mp_id = paid(till, order)
-    client, address = till.place.client(role), f"/api/v1/orders/{order['id']}"
-    body = {"status": "cancelled"}
-    answer = client.delete(address) if how == "delete" else client.patch(f"{address}/status", body, content_type="application/json")
-    assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
-    [asked] = read(till.place, "owner", payment_id).json()["refunds"]
-    assert (asked["amount"], asked["state"], asked["reason"]) == ("1000.00", "requested", "cancelled")
+    answer = cancel(till, order, role, how)
+    facts = {name: answer.json()[name] for name in ("status", "payment_status", "paid", "refunded")}
+    assert answer.status_code == 200
+    assert facts == {"status": "cancelled", "payment_status": "refunded", "paid": "0.00", "refunded": "1000.00"}
+    assert answer.json() == till.place.client("owner").get(f"/api/v1/orders/{order['id']}").json()
+    seen = read(till.place, "owner", payment_id).json()
+    assert (seen["status"], [(back["amount"], back["state"], back["reason"]) for back in seen["refunds"]]) == (
+        "refunded",
+        [("1000.00", "approved", "cancelled")],
+    )
+    till.send_refunds()  # its job
+    assert (returned(till, mp_id), refund_requests(till)) == (1000, 1)
+
+
+@pytest.mark.parametrize(("role", "how"), CANCELLERS)
+def test_while_mercado_pago_is_down_an_order_is_cancelled_all_the_same(till: Till, role: str, how: str) -> None:
+    order = order_of(till.place)
+    payment_id, mp_id = paid(till, order)
+    till.emulator.fault("status_500", None)
+    answer = cancel(till, order, role, how)
+    assert (answer.status_code, answer.json()["status"], answer.json()["payment_status"]) == (200, "cancelled", "paid")
+    [waiting] = read(till.place, "owner", payment_id).json()["refunds"]
+    assert (waiting["amount"], waiting["state"], waiting["reason"]) == ("1000.00", "requested", "cancelled")
+    till.emulator.control("DELETE", "/_emu/faults")
     till.send_refunds()
-    after = client.get(address).json()
-    assert (after["payment_status"], after["paid"], after["refunded"]) == ("refunded", "0.00", "1000.00")
-    assert (returned(till, mp_id), read(till.place, "owner", payment_id).json()["status"]) == (1000, "refunded")
+    after = till.place.client("customer").get(f"/api/v1/orders/{order['id']}").json()
+    assert (after["payment_status"], after["refunded"], returned(till, mp_id)) == ("refunded", "1000.00", 1000)
 
 
-def test_an_order_paid_in_cash_that_is_cancelled_gives_it_back_at_once(world: World) -> None:
-    order = order_of(world.a)
-    in_cash(world.a, order)
-    answer = world.a.client("owner").delete(f"/api/v1/orders/{order['id']}").json()
+def test_a_cancellation_that_is_refused_gives_nothing_back(till: Till) -> None:
+    order = order_of(till.place)
+    _, mp_id = paid(till, order)
+    till.place.client("kitchen").patch(f"/api/v1/orders/{order['id']}/status", {"status": "confirmed"}, content_type="application/json")
+    assert cancel(till, order, "customer", "delete").status_code == 400
+    assert cancel(till, order, "customer2", "delete").status_code == 404
+    assert (returned(till, mp_id), refund_requests(till)) == (0, 0)
+
+
+def test_a_guest_with_the_secret_gets_it_back_too(till: Till) -> None:
+    order = order_of(till.place, None)
+    _, mp_id = paid(till, order)
+    answer = till.place.client().delete(f"/api/v1/orders/{order['id']}?secret={order['secret']}")
+    assert (answer.status_code, answer.json()["payment_status"], returned(till, mp_id)) == (200, "refunded", 1000)
+
+
+@pytest.mark.parametrize("how", ["delete", "status"])
+def test_an_order_paid_in_cash_that_is_cancelled_gives_it_back_at_once(till: Till, how: str) -> None:
+    order = order_of(till.place)
+    in_cash(till.place, order)
+    answer = cancel(till, order, "owner", how).json()
     assert (answer["payment_status"], answer["paid"], answer["refunded"]) == ("refunded", "0.00", "1000.00")
 
 
