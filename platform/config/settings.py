@@ -266,6 +266,7 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "13:00", "queue": "long"},
     "ops.backups.jobs.tick": {"every": 60, "queue": "short"},
     "ops.backups.offsite.jobs.tidy": {"every": 3600, "queue": "long"},
+    "ops.backups.offsite.jobs.check": {"every": 86400, "at": "05:00", "queue": "long"},
     "ops.backups.jobs.prove": {"every": 86400, "at": "06:00", "queue": "long"},
     "ops.restores.jobs.sweep": {"every": 3600, "queue": "long"},
     "billing.jobs.check_subscriptions": {"every": 3600, "queue": "long"},

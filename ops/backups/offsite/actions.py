@@ -71,7 +71,8 @@ def copy_backup(*, backup_id: UUID, step: Step = lambda _: None) -> bool:
     if not Backup.objects.filter(pk=backup_id).update(offsite_at=timezone.now(), offsite_due_at=None):
         OffsiteErasure.objects.get_or_create(key=key, defaults={"since": timezone.now()})
         return False
-    resolve_alerts(kind="backups.offsite", cafeteria_uuid=backup.cafeteria_uuid, subject=str(backup.pk))
+    for kind in ("backups.offsite", "backups.offsite_damaged"):
+        resolve_alerts(kind=kind, cafeteria_uuid=backup.cafeteria_uuid, subject=str(backup.pk))
     log.info("backup_copied", about=str(backup.cafeteria_uuid), backup=str(backup.pk), size=facts.size)
     return True
 
@@ -104,10 +105,10 @@ def local_bundle(backup: Backup, *, step: Step = lambda _: None) -> Path:
     """A path to the bundle on this machine. Fetches the off-site copy when the local one is gone or damaged, and checks its digest.
 
     What it answers is not let go for settings.BACKUP_LOCAL_DAYS. Without an off-site copy it is the local one, in whatever state.
-    Raises OffsiteUnavailable, OffsiteNotFound, OffsiteDamaged.
+    Raises OffsiteUnavailable, OffsiteNotFound, OffsiteDamaged, OffsiteNotSetUp.
     """
     path = file_of(backup)
-    if backup.offsite_at is None or not is_set_up():
+    if backup.offsite_at is None or (backup.file and not is_set_up()):
         return path
     if _is_whole(path, backup):
         os.utime(path)
@@ -195,6 +196,14 @@ def is_resting() -> bool:
     return OffsiteStanding.objects.filter(retry_at__gt=timezone.now()).exists()
 
 
+def tell_of_damage(backup: Backup, why: str) -> None:
+    """An alert, until the backup is copied again."""
+    detail = f"The off-site copy of the backup {backup} UTC cannot be used: {why}"
+    raise_alert(
+        kind="backups.offsite_damaged", cafeteria_uuid=backup.cafeteria_uuid, subject=str(backup.pk), detail=detail, severity="critical"
+    )
+
+
 @contextmanager
 def _noting_failures() -> Iterator[None]:
     """Failures in a row make the pause longer and, from some on, an alert; the first success ends both."""
@@ -255,15 +264,8 @@ def _fetch(backup: Backup, part: Path, step: Step) -> None:
         if found != (backup.size, backup.sha256):
             raise OffsiteDamaged("its bytes are not those that were backed up.")
     except (OffsiteDamaged, OffsiteNotFound) as error:
-        _tell_of_damage(backup, str(error))
+        tell_of_damage(backup, str(error))
         raise
-
-
-def _tell_of_damage(backup: Backup, why: str) -> None:
-    detail = f"The off-site copy of the backup {backup} UTC cannot be used: {why}"
-    raise_alert(
-        kind="backups.offsite_damaged", cafeteria_uuid=backup.cafeteria_uuid, subject=str(backup.pk), detail=detail, severity="critical"
-    )
 
 
 def _is_whole(path: Path, backup: Backup) -> bool:
@@ -277,7 +279,7 @@ def _is_offsite(bucket: gateway.Bucket, backup: Backup) -> bool:
     stored = gateway.look(bucket, backup.offsite_key)
     if stored is not None and (stored.size, stored.sha256) == (backup.size, backup.sha256):
         return True
-    _tell_of_damage(backup, "it is gone." if stored is None else "it was exchanged.")
+    tell_of_damage(backup, "it is gone." if stored is None else "it was exchanged.")
     Backup.objects.filter(pk=backup.pk).update(offsite_at=None, offsite_due_at=None)
     return False
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from core.jobs import JobPostponed, JobRun, Json
-from ops.backups.offsite import actions
+from ops.backups.offsite import actions, checks
 
 COPY_SECONDS = 60.0  # Then it goes on after those that wait, e.g. the next local backup.
 
@@ -22,9 +22,17 @@ def copy(run: JobRun, *, backup_id: str) -> Json:
 
 
 def tidy(run: JobRun) -> Json:
-    """Erase off-site what the retention has let go, let go of old local copies, sweep."""
-    if not actions.is_set_up() or actions.is_resting():
+    """Erase off-site what the retention has let go, let go of old local copies, sweep, tell of what is late."""
+    if not actions.is_set_up():
         return {}
+    late = checks.tell_of_waiting()
+    if actions.is_resting():
+        return {"late": late}
     erased = actions.erase_forgotten()
     run.check_cancelled()
-    return {"erased": erased, "let_go": actions.let_go_local_copies(), "swept": actions.sweep_leftovers()}
+    return {"late": late, "erased": erased, "let_go": actions.let_go_local_copies(), "swept": actions.sweep_leftovers()}
+
+
+def check(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
+    """Once a day: whether what should be off-site still is."""
+    return {"lost": checks.check_copies() if actions.is_set_up() else 0}

@@ -117,9 +117,24 @@ class Storage:
 
 @contextmanager
 def running_storage(folder: Path) -> Iterator[Storage]:
-    storage = Storage(folder)
+    storage = _started(folder)
     try:
-        storage.start()
         yield storage
     finally:
         storage.stop()
+
+
+def _started(folder: Path, *, attempts: int = 3) -> Storage:
+    """Between the look for free ports and their use, another process may have taken one."""
+    for attempt in range(attempts):
+        (inner := folder / str(attempt)).mkdir()
+        storage = Storage(inner)
+        try:
+            storage.start()
+        except AssertionError:
+            storage.stop()
+            if attempt == attempts - 1:
+                raise
+        else:
+            return storage
+    raise AssertionError

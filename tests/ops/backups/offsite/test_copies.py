@@ -301,7 +301,7 @@ def test_the_hourly_tidying(place: Place, storage: Storage, settings: Settings) 
     folder.mkdir()
     (folder / "young.bundle").touch()
     run_job(str(enqueue("ops.backups.offsite.jobs.tidy", queue="long").pk))
-    assert Job.objects.get(kind="ops.backups.offsite.jobs.tidy").result == {"erased": 1, "let_go": 0, "swept": 0}
+    assert Job.objects.get(kind="ops.backups.offsite.jobs.tidy").result == {"late": 0, "erased": 1, "let_go": 0, "swept": 0}
     assert keys_of(old)[0] not in storage.names()
     settings.BACKUP_LOCAL_DAYS = -1
     storage.client.create_multipart_upload(Bucket="backups", Key=f"comanda/one/{uuid4()}/x.bundle")

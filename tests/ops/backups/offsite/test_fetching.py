@@ -69,6 +69,12 @@ def test_a_damaged_local_copy_is_fetched_anew(backup: Backup, damage: str) -> No
     assert told == (0 if damage == "gone" else 1)
 
 
+def test_what_is_only_off_site_needs_the_settings(backup: Backup, settings: Settings) -> None:
+    settings.S3_BUCKET = ""
+    with pytest.raises(OffsiteNotSetUp):
+        local_bundle(backup)
+
+
 def test_a_flipped_byte_off_site_is_noticed(backup: Backup, storage: Storage, settings: Settings) -> None:
     content = bytearray(storage.client.get_object(Bucket="backups", Key=backup.offsite_key)["Body"].read())
     content[len(content) // 2] ^= 1
