@@ -75,6 +75,16 @@ class Storage:
             self._process.wait(15)
             self._process = None
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It takes connections for the block, and answers none."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def empty(self) -> None:
         """Nothing in the bucket, no upload begun, and nothing failing."""
         if self._process is None:

@@ -50,6 +50,14 @@ def copied(place: Place, *, days_ago: int = 0) -> Backup:
     return backup
 
 
+def large(place: Place) -> Backup:
+    """Of three parts. No copy looks into a bundle."""
+    backup, content = taken(place), os.urandom(2 * PART + 1)
+    file_of(backup).write_bytes(content)
+    Backup.objects.filter(pk=backup.pk).update(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return backup
+
+
 def age_file(backup: Backup, *, days: int) -> None:
     moment = (timezone.now() - timedelta(days=days)).timestamp()
     os.utime(file_of(backup), (moment, moment))
@@ -171,10 +179,7 @@ def test_no_key_is_ever_told(place: Place, settings: Settings, caplog: pytest.Lo
 
 def test_a_copy_that_takes_long_lets_others_pass_and_goes_on(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.backups.offsite.jobs.COPY_SECONDS", -1.0)
-    backup = taken(place)
-    content = os.urandom(2 * PART + 1)  # No copy looks into a bundle.
-    file_of(backup).write_bytes(content)
-    Backup.objects.filter(pk=backup.pk).update(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    backup = large(place)
     enqueue_copy(backup)
     job = Job.objects.get(kind=COPY)
     runs = 0
@@ -184,6 +189,41 @@ def test_a_copy_that_takes_long_lets_others_pass_and_goes_on(place: Place, monke
         runs += 1
         assert runs < 50
     assert (job.state, job.result, runs, job.attempts) == ("succeeded", {"copied": True}, 4, 1)
+
+
+class Killed(BaseException):
+    """As if the process were gone: nobody catches it."""
+
+
+def kill(_fraction: float) -> None:
+    raise Killed
+
+
+def test_a_killed_copy_is_no_copy_until_it_is_whole(place: Place, storage: Storage) -> None:
+    backup = large(place)
+    for _ in range(3):
+        with pytest.raises(Killed):
+            copy_backup(backup_id=backup.pk, step=kill)
+        backup.refresh_from_db()
+        assert (backup.location, backup.offsite_key, storage.names()) == ("local", keys_of(backup)[0], [])
+    with pytest.raises(Killed):  # after the bundle, before its card
+        copy_backup(backup_id=backup.pk, step=kill)
+    assert storage.names() == keys_of(backup)[:1]
+    assert copy_backup(backup_id=backup.pk, step=kill)
+    assert (storage.names(), storage.uploads()) == (keys_of(backup), [])
+
+
+def test_what_a_killed_copy_has_left_goes_with_the_backup(place: Place, storage: Storage) -> None:
+    backup = large(place)
+    with pytest.raises(Killed):
+        copy_backup(backup_id=backup.pk, step=kill)
+    Backup.objects.filter(pk=backup.pk).update(taken_at=timezone.now() - timedelta(days=800))
+    for days in range(0, 31 * 12, 31):
+        taken(place, days_ago=days)
+    assert forget_old_backups(cafeteria_uuid=place.ref.uuid) == 1
+    assert len(storage.uploads()) == 1
+    assert erase_forgotten() == 1
+    assert storage.uploads() == []
 
 
 @pytest.mark.parametrize("damage", ["gone", "altered"])

@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ops.backups.offsite import gateway
 from ops.backups.offsite.errors import BadAddress, OffsiteDamaged, OffsiteNotFound, OffsiteUnavailable
@@ -354,6 +357,34 @@ def test_what_is_wrong_is_said_and_no_secret_is(
     assert caught.value.__suppress_context__
     for secret in (bucket.secret_key, bucket.access_key):
         assert secret not in caplog.text + str(caught.value) + repr(caught.value) + repr(bucket)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        ("NoSuchKey", OffsiteNotFound, "There is no such file off-site: a/key"),
+        ("PreconditionFailed", OffsiteDamaged, "another one was put in its place"),
+        ("QuotaExceeded", OffsiteUnavailable, "it is full (QuotaExceeded)."),
+        ("507", OffsiteUnavailable, "it is full (507)."),
+        ("AccessDenied", OffsiteUnavailable, "do this (AccessDenied)."),
+        ("SlowDown", OffsiteUnavailable, "it answered SlowDown."),
+        ("Key=abc: <b>", OffsiteUnavailable, "it answered Keyabcb."),
+        ("", OffsiteUnavailable, "it answered an error."),
+    ],
+)
+def test_each_answer_has_its_words(code: str, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=re.escape(said)), gateway.answering("a/key"):
+        raise ClientError({"Error": {"Code": code, "Message": "with a secret"}}, "PutObject")
+
+
+def test_an_s3_that_hangs_is_given_up(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "READ_SECONDS", 1)
+    monkeypatch.setattr(gateway, "ATTEMPTS", 1)
+    path = a_file(tmp_path / "file", 1000)
+    bucket = replace(storage.bucket(), region="of-this-test")  # A client of its own, with these limits.
+    with storage.paused(), pytest.raises(OffsiteUnavailable, match="too slow"):
+        gateway.put_file(bucket, "file", path, look_at(path))
+    put(storage, "file", path)
 
 
 def test_what_is_sent_too_slowly_is_given_up(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
