@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
 from core.jobs import enqueue
+from core.jobs.models import Job, JobState
 from ops.backups.actions import file_of, flush_folder
 from ops.backups.errors import BundleRefused
 from ops.backups.models import Backup
@@ -85,11 +86,13 @@ def enqueue_copy(backup: Backup) -> None:
 
 
 def enqueue_waiting(*, limit: int = 20) -> int:
-    """Add the jobs of backups that should be off-site and are not, the newest first; how many. None while the storage is resting.
+    """Add the jobs of backups that should be off-site and are not, the newest first, up to `limit` at a time; how many. None while the
+    storage is resting.
 
     Two at once add different ones.
     """
-    if not is_set_up() or is_resting():
+    limit -= Job.objects.filter(kind="ops.backups.offsite.jobs.copy", state__in=(JobState.QUEUED, JobState.RUNNING)).count()
+    if not is_set_up() or is_resting() or limit <= 0:
         return 0
     with transaction.atomic():
         now = timezone.now()

@@ -21,6 +21,7 @@ from django.conf import settings
 from core.errors import AppError
 from ops.backups.offsite.errors import BadAddress, OffsiteDamaged, OffsiteNotFound, OffsiteNotSetUp, OffsiteUnavailable
 from ops.backups.offsite.files import PIECE, FileFacts, Stretch, sha256_of
+from tenants.scope import current_tenant_or_none
 
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 60, 3
 READS_IN_VAIN = 3
@@ -44,6 +45,7 @@ class Bucket:
 
     @property
     def client(self) -> Any:
+        assert current_tenant_or_none() is None, "S3 is never asked while a cafeteria's transaction is open."
         return _client(self.endpoint, self.region, self.access_key, self.secret_key)
 
 

@@ -10,9 +10,11 @@ COPY_SECONDS = 60.0  # Then it goes on after those that wait, e.g. the next loca
 
 def copy(run: JobRun, *, backup_id: str) -> Json:
     """Copy a backup off-site, in as many runs as it takes."""
-    began = time.monotonic()
+    began: float | None = None  # at the first part: until then the file is read
 
     def step(fraction: float) -> None:
+        nonlocal began
+        began = began or time.monotonic()
         run.progress(fraction, "off-site")
         run.check_cancelled()
         if fraction < 1 and time.monotonic() - began > COPY_SECONDS:

@@ -52,11 +52,13 @@ class Command(BaseCommand):
             ref = ref_by_slug(slug)
         except AppError as error:
             raise CommandError(str(error)) from error
-        table = Table("id", "taken at (UTC)", "kind", "rows", "KiB", "proven")
+        table = Table("id", "taken at (UTC)", "kind", "rows", "KiB", "where", "proven")
         for backup in backups_of(ref.uuid)[:200]:
             proven = f"{backup.proven_at:%Y-%m-%d %H:%M}" if backup.proven_at else backup.error[:60]
             size = f"{backup.size / 1024:.0f}"
-            table.add_row(str(backup.pk), f"{backup.taken_at:%Y-%m-%d %H:%M:%S}", backup.kind, str(backup.rows), size, proven)
+            table.add_row(
+                str(backup.pk), f"{backup.taken_at:%Y-%m-%d %H:%M:%S}", backup.kind, str(backup.rows), size, backup.location, proven
+            )
         self._print(table)
 
     def _print(self, table: Table) -> None:

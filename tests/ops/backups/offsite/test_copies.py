@@ -29,6 +29,7 @@ from ops.backups.offsite.actions import (
 from ops.backups.offsite.errors import LocalCopyUnusable, OffsiteDamaged, OffsiteUnavailable
 from ops.backups.offsite.files import PART
 from ops.backups.offsite.models import OffsiteErasure, OffsiteStanding
+from tenants.scope import tenant_scope
 from tests.ops.backups.offsite.storage import ACCESS_KEY, SECRET_KEY, Storage
 from tests.servers import free_port
 from tests.world import Place
@@ -117,7 +118,7 @@ def test_what_waits_is_caught_up_with_the_newest_first(place: Place) -> None:
     assert enqueue_waiting(limit=2) == 2
     wanted = [str(backups[1].pk), str(backups[2].pk)]
     assert [job.arguments["backup_id"] for job in Job.objects.filter(kind=COPY).order_by("id")] == wanted
-    assert (enqueue_waiting(), enqueue_waiting()) == (1, 0)
+    assert (enqueue_waiting(limit=2), enqueue_waiting(), enqueue_waiting()) == (0, 1, 0)
     Backup.objects.update(offsite_due_at=timezone.now() - timedelta(seconds=1))
     assert copy_backup(backup_id=backups[0].pk)
     assert enqueue_waiting() == 2
@@ -189,6 +190,12 @@ def test_a_copy_that_takes_long_lets_others_pass_and_goes_on(place: Place, monke
         runs += 1
         assert runs < 50
     assert (job.state, job.result, runs, job.attempts) == ("succeeded", {"copied": True}, 4, 1)
+
+
+def test_no_cafeterias_transaction_waits_for_s3(place: Place) -> None:
+    backup = taken(place)
+    with tenant_scope(place.ref), pytest.raises(AssertionError, match="S3 is never asked"):
+        copy_backup(backup_id=backup.pk)
 
 
 class Killed(BaseException):
