@@ -302,8 +302,8 @@ def test_closed_before_it_was_opened_or_while(till: Till, monkeypatch: pytest.Mo
         open_checkout(payment_id=payment.pk)
 
     class Slow:
-        def __init__(self, token: str, attempts: int) -> None:
-            self.real = gateway(token, attempts=attempts)
+        def __init__(self, token: str, **options: Any) -> None:
+            self.real = gateway(token, **options)
 
         def create_checkout(self, request: Any, *, key: str) -> Any:
             found = self.real.create_checkout(request, key=key)
