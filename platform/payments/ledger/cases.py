@@ -22,6 +22,7 @@ from tenants.scope import current_tenant_or_none, tenant_scope
 
 Kind = LedgerEntry.Kind
 UNDECIDED = ("pending", "in_process", "authorized")
+UNPAID = (Payment.Status.PENDING, Payment.Status.FAILED)
 ZERO = Decimal(0)
 LOCK = 0x7061796D  # any number that is nobody else's
 LOCK_REQUEST = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
@@ -105,7 +106,9 @@ class Case:
                 status = Payment.Status.CANCELLED
             if status != payment.status:
                 payment.status, payment.updated_at = status, self.now
-                payment.save(update_fields=["status", "updated_at"])
+                if status in UNPAID and payment.closed_at is None and payment.next_check_at is None:
+                    payment.next_check_at = self.now  # Its last look was long ago, and somebody has to end it.
+                payment.save(update_fields=["status", "updated_at", "next_check_at"])
         if self.order is not None:
             total = sum(sums.values(), Sums())
             newest = charges.get(self.payments[-1].pk, []) if self.payments else []
