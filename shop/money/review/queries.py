@@ -8,7 +8,6 @@ from decimal import Decimal
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from payments.ledger.charges import MOVED
 from payments.ledger.models import Charge, Payment, Refund
 from shop.money.queries import SETTLED, TO_DECIDE, UNDER_WAY, charges_in_review, open_disputes, order_address, written
 from shop.orders.models import Order
@@ -16,6 +15,7 @@ from tenants.refs import TenantRef
 
 Review = Charge.Review
 MOST_DECIDED = 50
+RETURNABLE = {"approved", "partially_refunded", "in_mediation"}  # of what a bank has taken back, nothing is left to give
 # Mercado Pago's site of each country of core.money's currencies.
 COUNTRIES = {"ARS": "com.ar", "BRL": "com.br", "CLP": "cl", "COP": "com.co", "MXN": "com.mx", "PEN": "com.pe", "UYU": "com.uy"}
 
@@ -129,7 +129,7 @@ class Matter:
     @property
     def can_return(self) -> bool:
         left = self.charge.amount - self.charge.refunded
-        return self.charge.in_review and self.under_way is None and left > 0 and self.charge.status in MOVED
+        return self.charge.in_review and self.under_way is None and left > 0 and self.charge.status in RETURNABLE
 
     @property
     def under_way(self) -> Refund | None:

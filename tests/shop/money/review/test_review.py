@@ -188,6 +188,16 @@ def test_a_refund_that_failed_is_tried_again_or_left(till: Till) -> None:
     assert "Nada por revisar" in text(owner)
 
 
+def test_what_a_bank_took_back_cannot_be_given_back_again(till: Till) -> None:
+    _, charge = failed(till)
+    till.emulator.transition(charge.mp_id, "charged_back")
+    till.told(charge.mp_id)
+    owner = visitor(till.place, "owner")
+    assert f"{PAGE}/{charge.pk}/return" not in text(owner)
+    owner.post(f"{PAGE}/{charge.pk}/return")
+    assert Refund.objects.count() == 1
+
+
 def test_disputes_are_answered_at_mercado_pago(till: Till) -> None:
     order = till.order()
     mp_id = till.pay(till.checkout(order))
