@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from core.business_day import business_date
 from core.jobs import enqueue
+from core.jobs.models import Queue
 from payments.ledger.data import OrderFacts, RequestKey, order_book
 from payments.ledger.models import Charge, LedgerEntry, Method, Payment, Refund
 from tenants.errors import CafeteriaNotFound, CrossedTenantScope, StaleTenant
@@ -153,6 +154,7 @@ def close_payments(case: Case, *, only: Payment | None = None) -> None:
             payment.save(update_fields=["closed_at"])
             enqueue(
                 "payments.ledger.jobs.close_checkout",
+                queue=Queue.LONG,  # One for each paid order: refunds and looks must not wait behind them.
                 cafeteria_uuid=case.cafeteria_uuid,
                 idempotency_key=str(payment.pk),
                 max_attempts=8,
