@@ -15,9 +15,9 @@ from tests.processes import REPOSITORY, database_url, kill_group
 
 
 @contextmanager
-def running_web(data_folder: Path, *, workers: int = 2, threads: int = 1, **environment: str) -> Iterator[int]:
+def running_web(data_folder: Path, *, workers: int = 2, threads: int = 1, port: int = 0, **environment: str) -> Iterator[int]:
     """granian on the test's own database, as `make run` starts it; its port. Its log is web.log in the data folder."""
-    port = free_port()
+    port = port or free_port()
     (data_folder / "static").mkdir(exist_ok=True)
     options = {"interface": "wsgi", "host": "127.0.0.1", "port": port, "workers": workers, "blocking-threads": threads}
     options |= {"http": "1", "backlog": 2048, "backpressure": 1024, "log-level": "warning", "working-dir": str(REPOSITORY)}

@@ -8,6 +8,7 @@ from typing import TextIO
 import orjson
 import structlog
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from core.redaction import REDACTED, SECRET_NAME, redact_text
@@ -110,6 +111,8 @@ def without_secrets(value: object) -> object:
     """The value with the secrets in it taken out, at any depth."""
     if isinstance(value, str):
         return redact_text(value)
+    if isinstance(value, HttpRequest):  # Django's own lines bear it. Its text would be its whole address: what was asked may be a secret.
+        return f"{value.method} {value.path}"
     if isinstance(value, BaseException | bytes):  # The renderer would make a text of them, after this.
         return redact_text(str(value) if isinstance(value, BaseException) else value.decode(errors="replace"))
     if isinstance(value, Mapping):

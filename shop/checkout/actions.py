@@ -21,7 +21,7 @@ from shop.orders.payments.actions import begin_payment, lock_order, wait_for_pay
 from shop.orders.queries import order_by_secret
 from tenants.scope import current_tenant
 
-CHECKOUT_ATTEMPTS = 2  # at Mercado Pago, while somebody waits
+CHECKOUT_ATTEMPTS, CHECKOUT_TIMEOUT = 2, 4.0  # seconds for each: somebody waits, and a web thread is held
 LARGEST_CART = 2_200  # bytes: the cart shares a cookie with the sign-in and the CSRF secret
 type Session = MutableMapping[str, Any]
 
@@ -80,7 +80,7 @@ def pay_online(*, secret: str, return_url: str, caller: Caller | None, is_new: b
 
 def checkout_address(payment: Payment) -> str:
     """Where the buyer pays it. Outside every scope: asks Mercado Pago, once for each payment. Raises payments.gateway.errors."""
-    return open_checkout(payment_id=payment.pk, attempts=CHECKOUT_ATTEMPTS).init_point
+    return open_checkout(payment_id=payment.pk, attempts=CHECKOUT_ATTEMPTS, timeout=CHECKOUT_TIMEOUT).init_point
 
 
 def as_new_lines(lines: Sequence[CartLine]) -> tuple[NewLine, ...]:

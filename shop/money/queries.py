@@ -4,7 +4,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from core.design.formats import format_money
 from core.money import DECIMALS
@@ -34,10 +34,7 @@ def waiting_count(cafeteria_uuid: UUID) -> int:
 
 def order_address(order_id: int) -> str:
     """Of the staff's page of an order."""
-    try:
-        return reverse("staff_order", args=[order_id])
-    except NoReverseMatch:
-        return f"/staff/orders/{order_id}"
+    return reverse("staff_order", args=[order_id])
 
 
 def written(amount: Decimal, currency: str, own_currency: str) -> str:

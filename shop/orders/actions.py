@@ -15,13 +15,14 @@ from core.identity.callers import Caller
 from core.metrics import ORDERS
 from core.money import LARGEST, as_text, is_exact, quantize
 from payments.ledger.data import Actor
-from payments.ledger.refunds import release_order
+from payments.ledger.refunds import release_order, was_taken_at_counter
 from shop.menu.models import Product
 from shop.orders import sql
 from shop.orders.data import PICKUP_DAYS_AHEAD, Guest, Key, NewLine, NewOrder, PlacedOrder, PricedLine, ProductRow
 from shop.orders.errors import (
     AmountTooLarge,
     CannotCancel,
+    CannotCancelPaid,
     InvalidChoices,
     InvalidPickupTime,
     InvalidTip,
@@ -90,7 +91,8 @@ def change_status(*, order_id: int, status: str, actor: Caller) -> Order:
 def cancel_order(*, order_id: int, actor: Caller | None) -> Order:
     """Cancels an order and gives its stock back. The staff may until it is handed over, its customer while nobody has taken it up.
 
-    `actor` is None for a guest who holds the order's secret. Raises CannotCancel, OrderNotFound.
+    `actor` is None for a guest who holds the order's secret. Raises CannotCancel, OrderNotFound; CannotCancelPaid when a customer has paid
+    at the counter, where only the staff can give the money back.
     """
     with transaction.atomic():
         order = _locked(order_id)
@@ -99,6 +101,8 @@ def cancel_order(*, order_id: int, actor: Caller | None) -> Order:
             raise OrderNotFound
         if Status.CANCELLED not in TRANSITIONS[order.status] or not (staff or order.status == Status.PENDING):
             raise CannotCancel(status=order.status)
+        if not staff and order.paid > 0 and was_taken_at_counter(cafeteria_uuid=current_tenant().uuid, order_key=order.secret):
+            raise CannotCancelPaid
         return _move(order, Status.CANCELLED, actor)
 
 

@@ -83,3 +83,9 @@ class CannotCancel(AppError):
     """Cannot cancel an order that is {status}."""
 
     code = "cannot_cancel"
+
+
+class CannotCancelPaid(AppError):
+    """Cannot cancel: this order was paid at the counter, where the money is given back."""
+
+    code = "cannot_cancel"

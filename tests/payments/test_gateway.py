@@ -481,3 +481,10 @@ def test_two_sellers_in_many_threads_never_bear_each_others_token(emulator: Emul
         named = next((part for part in entry["path"].split("/") if part in owners), None)
         wanted = owners.get(named or "") or int(entry["query"].get("external_reference", "of-0").removeprefix("of-"))
         assert wanted in {0, entry["user_id"]}
+
+
+def test_an_application_that_is_refused_is_no_sellers_fault(strange: Answering) -> None:
+    strange.answer = (401, b"{}")
+    with pytest.raises(GatewayRefused) as refused:
+        refresh_tokens("TG-1")
+    assert refused.value.their_code == "unauthorized"

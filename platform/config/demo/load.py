@@ -15,6 +15,8 @@ from config.demo.sellers import connect_later
 from core import passwords
 from core.identity.actions import register
 from core.identity.callers import Caller
+from payments.ledger.actions import take_at_counter
+from payments.ledger.data import Actor
 from payments.sellers.models import Seller
 from shop.menu.imports.actions import import_menu
 from shop.menu.models import Product
@@ -22,6 +24,8 @@ from shop.orders.actions import change_status, place_order
 from shop.orders.data import Guest, NewLine, NewOrder
 from shop.orders.imports.actions import Progress, import_sales
 from shop.orders.imports.forms import read_names
+from shop.orders.models import Order
+from shop.orders.payments.actions import facts_of
 from shop.people.actions import create_staff
 from shop.people.models import Person
 from shop.people.realm import realm_of_cafeteria
@@ -29,7 +33,7 @@ from tenants.actions import open_cafeteria, update_cafeteria
 from tenants.models import Cafeteria
 from tenants.queries import ref_for
 from tenants.refs import TenantRef
-from tenants.scope import tenant_scope
+from tenants.scope import current_tenant, tenant_scope
 
 HERE = "127.0.0.1"  # the address from which the demo's people sign up
 STEPS = {
@@ -155,8 +159,16 @@ def _place(order: DemoOrder, people: dict[str, Caller]) -> None:
         ),
         caller=None if order.by == "guest" else people[order.by],
     )
+    if order.status == "completed":
+        _take_cash(placed.id, people["cashier"])
     for status in STEPS[order.status]:
         change_status(order_id=placed.id, status=status, actor=people["cashier"])
+
+
+def _take_cash(order_id: int, cashier: Caller) -> None:
+    facts = facts_of(Order.objects.prefetch_related("items").get(pk=order_id), with_copy=True)
+    by = Actor(person_id=cashier.id, label=cashier.email)
+    take_at_counter(cafeteria_uuid=current_tenant().uuid, order=facts, method="cash", actor=by)
 
 
 def _line(name: str, quantity: int, wanted: tuple[str, ...]) -> NewLine:

@@ -14,7 +14,7 @@ from core.errors import AppError, IdempotencyConflict
 from core.money import as_text, is_exact, quantize
 from payments.gateway.data import CheckoutRequest, Item
 from payments.gateway.errors import ChargeNotFound, GatewayRefused, TokenRefused
-from payments.gateway.gateway import gateway
+from payments.gateway.gateway import TIMEOUT, gateway
 from payments.ledger.cases import UNDECIDED, Case, close_payments, lock_request, open_case
 from payments.ledger.data import Actor, OrderFacts, RequestKey, order_book
 from payments.ledger.errors import AmountNotDue, CheckoutIsOver, InexactAmount, NotConnected, NothingDue, OrderIsCancelled, PaymentNotFound
@@ -67,7 +67,7 @@ def start_payment(
     return payment
 
 
-def open_checkout(*, payment_id: UUID, attempts: int = 3) -> Payment:
+def open_checkout(*, payment_id: UUID, attempts: int = 3, timeout: float = TIMEOUT) -> Payment:
     """Open the payment's checkout at Mercado Pago, once, and keep its address. Outside every scope.
 
     Raises payments.gateway.errors, NotConnected, CheckoutIsOver.
@@ -82,7 +82,7 @@ def open_checkout(*, payment_id: UUID, attempts: int = 3) -> Payment:
         raise NotConnected
     token = token_of(seller)
     try:
-        checkout = gateway(token, attempts=attempts).create_checkout(
+        checkout = gateway(token, attempts=attempts, timeout=timeout).create_checkout(
             _checkout_request(payment, seller.webhook_key), key=f"open-{payment.pk}"
         )
     except TokenRefused:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from core.business_day import business_date
 from core.jobs import enqueue
+from core.jobs.models import Queue
 from payments.ledger.data import OrderFacts, RequestKey, order_book
 from payments.ledger.models import Charge, LedgerEntry, Method, Payment, Refund
 from tenants.errors import CafeteriaNotFound, CrossedTenantScope, StaleTenant
@@ -22,6 +23,7 @@ from tenants.scope import current_tenant_or_none, tenant_scope
 
 Kind = LedgerEntry.Kind
 UNDECIDED = ("pending", "in_process", "authorized")
+UNPAID = (Payment.Status.PENDING, Payment.Status.FAILED)
 ZERO = Decimal(0)
 LOCK = 0x7061796D  # any number that is nobody else's
 LOCK_REQUEST = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
@@ -105,7 +107,9 @@ class Case:
                 status = Payment.Status.CANCELLED
             if status != payment.status:
                 payment.status, payment.updated_at = status, self.now
-                payment.save(update_fields=["status", "updated_at"])
+                if status in UNPAID and payment.closed_at is None and payment.next_check_at is None:
+                    payment.next_check_at = self.now  # Its last look was long ago, and somebody has to end it.
+                payment.save(update_fields=["status", "updated_at", "next_check_at"])
         if self.order is not None:
             total = sum(sums.values(), Sums())
             newest = charges.get(self.payments[-1].pk, []) if self.payments else []
@@ -150,6 +154,7 @@ def close_payments(case: Case, *, only: Payment | None = None) -> None:
             payment.save(update_fields=["closed_at"])
             enqueue(
                 "payments.ledger.jobs.close_checkout",
+                queue=Queue.LONG,  # One for each paid order: refunds and looks must not wait behind them.
                 cafeteria_uuid=case.cafeteria_uuid,
                 idempotency_key=str(payment.pk),
                 max_attempts=8,

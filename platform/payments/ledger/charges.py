@@ -15,7 +15,7 @@ from core.money import as_text
 from payments.gateway.data import ChargeSnapshot
 from payments.ledger.cases import UNDECIDED, ZERO, Case, close_payments, open_case
 from payments.ledger.models import Charge, LedgerEntry, Payment, Refund
-from payments.ledger.refunds import refund_charge
+from payments.ledger.refunds import left_of, refund_charge
 from payments.sellers.models import Seller
 from tenants.pulse import bump_orders
 
@@ -167,7 +167,7 @@ def _tell_of_mismatch(payment: Payment, charge: Charge, snapshot: ChargeSnapshot
 
 def answer_money(case: Case, charge: Charge, moved: Decimal) -> None:
     """What follows when money has just come in: back with what came too late or twice; a paid order's other checkouts are closed."""
-    left = charge.amount - charge.refunded
+    left = left_of(charge)
     if moved <= 0 or charge.status not in {"approved", "partially_refunded"}:
         return
     if case.order is None:
@@ -188,5 +188,7 @@ def answer_money(case: Case, charge: Charge, moved: Decimal) -> None:
 
 def _send_back(case: Case, charge: Charge, *, amount: Decimal, reason: str) -> None:
     if amount > 0:
-        refund_charge(case, charge, amount=amount, reason=reason, key=f"{reason}-{charge.mp_id}")
+        key = f"{reason}-{charge.mp_id}"
+        before = Refund.objects.filter(charge=charge).count() if Refund.objects.filter(key=key).exists() else 0  # e.g. before a dispute
+        refund_charge(case, charge, amount=amount, reason=reason, key=f"{key}-{before}" if before else key)
         record("payment.sent_back", cafeteria_uuid=case.cafeteria_uuid, target=charge.mp_id, reason=reason, amount=str(amount))

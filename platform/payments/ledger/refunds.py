@@ -57,6 +57,12 @@ def release_order(*, cafeteria_uuid: UUID, order_key: str, actor: Actor) -> None
         case.settle()
 
 
+def was_taken_at_counter(*, cafeteria_uuid: UUID, order_key: str) -> bool:
+    """Whether money from the till is in the order: a hand has to give it back."""
+    taken = LedgerEntry.objects.filter(cafeteria_uuid=cafeteria_uuid, order_key=order_key).exclude(method=Method.MERCADOPAGO)
+    return bool(taken.aggregate(net=Sum("amount"))["net"] or 0)
+
+
 def refund_charge(
     case: Case, charge: Charge, *, amount: Decimal, reason: str, key: str, actor: Actor | None = None, request: RequestKey | None = None
 ) -> Refund:

@@ -46,15 +46,19 @@ def return_charge(*, cafeteria_uuid: UUID, charge_id: int, actor: Actor) -> Refu
         under_way = Refund.objects.filter(charge=charge, state__in=UNSETTLED, reason=Refund.Reason.REVIEW).first()
         if under_way is not None:
             return under_way
-        left = left_of(charge)
-        if charge.review == Review.REFUND_FAILED:
-            left = min(left, _failed_of(charge))
+        left = returnable(charge)
         if left <= 0 or charge.status not in MOVED:
             raise NotInReview
         before = Refund.objects.filter(charge=charge).count()
         refund = refund_charge(case, charge, amount=left, reason=Refund.Reason.REVIEW, key=f"review-{charge.mp_id}-{before}", actor=actor)
         record("payment.review_returned", cafeteria_uuid=cafeteria_uuid, target=charge.mp_id, label=actor.label, amount=str(left))
     return refund
+
+
+def returnable(charge: Charge) -> Decimal:
+    """How much return_charge would give back of it."""
+    left = left_of(charge)
+    return min(left, _failed_of(charge)) if charge.review == Review.REFUND_FAILED else left
 
 
 def _take_for_enough(case: Case, charge: Charge) -> None:

@@ -38,6 +38,7 @@ REFUNDABLE = timedelta(days=180)
 A_DAY = timedelta(days=1)
 FAILURES_TO_TELL = 3
 LOOK_EVERY = timedelta(seconds=5)
+LOOK_TIMEOUT = 3.0  # seconds: it holds a web thread
 # Of a worker that is killed, the payments that it had taken are free again after as long as a batch can last.
 CLAIM = """UPDATE public.payments_payment SET next_check_at = now() + interval '90 seconds', checks = checks + 1
     WHERE id = ANY(ARRAY(
@@ -70,10 +71,10 @@ def check_due_payments(*, seconds: float = 15.0) -> Looked:
     return looked
 
 
-def check_payment(payment: Payment) -> None:
+def check_payment(payment: Payment, *, timeout: float = TIMEOUT) -> None:
     """One look at one payment, at once. Outside every scope. Raises payments.gateway.errors, NotConnected."""
     asking = _asking(payment)
-    answer = _asked(asking)
+    answer = _asked(asking, timeout)
     if isinstance(answer, AppError):
         _note_refusal(asking, answer)
         raise answer
@@ -90,7 +91,7 @@ def look_for_buyer(payment: Payment) -> bool:
     if not Payment.objects.filter(idle, pk=payment.pk).update(looked_at=now):
         return False
     try:
-        check_payment(payment)
+        check_payment(payment, timeout=LOOK_TIMEOUT)
     except AppError as error:  # The notification and the next check are still to come.
         log.info("look_failed", payment=str(payment.pk), code=error.code)
         return False
@@ -126,12 +127,12 @@ def _asking(payment: Payment) -> Asking | AppError:
         return error
 
 
-def _asked(asking: Asking | AppError) -> Answer:
+def _asked(asking: Asking | AppError, timeout: float = TIMEOUT) -> Answer:
     """In a thread of its own, far from the database."""
     if isinstance(asking, AppError):
         return asking
     try:
-        return gateway(asking.token, attempts=1, timeout=TIMEOUT).charges_of(asking.reference)
+        return gateway(asking.token, attempts=1, timeout=timeout).charges_of(asking.reference)
     except AppError as error:
         return error
 

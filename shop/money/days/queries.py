@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -87,7 +87,4 @@ def _advice() -> dict[str, str]:
 
 
 def _text(amount: str, currency: str, own_currency: str) -> str:
-    try:
-        return written(Decimal(amount), currency, own_currency) if amount else "—"
-    except InvalidOperation:
-        return amount
+    return written(Decimal(amount), currency, own_currency) if amount else "—"

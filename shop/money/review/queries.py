@@ -4,18 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from payments.ledger.charges import MOVED
 from payments.ledger.models import Charge, Payment, Refund
+from payments.ledger.reviews import returnable
 from shop.money.queries import SETTLED, TO_DECIDE, UNDER_WAY, charges_in_review, open_disputes, order_address, written
 from shop.orders.models import Order
 from tenants.refs import TenantRef
 
 Review = Charge.Review
 MOST_DECIDED = 50
+RETURNABLE = {"approved", "partially_refunded", "in_mediation"}  # of what a bank has taken back, nothing is left to give
 # Mercado Pago's site of each country of core.money's currencies.
 COUNTRIES = {"ARS": "com.ar", "BRL": "com.br", "CLP": "cl", "COP": "com.co", "MXN": "com.mx", "PEN": "com.pe", "UYU": "com.uy"}
 
@@ -54,10 +56,14 @@ class Matter:
     def came(self) -> str:
         return self._written(self.charge.amount, self.charge.currency)
 
+    @cached_property
+    def returnable(self) -> Decimal:
+        """What giving it back would give back."""
+        return returnable(self.charge)
+
     @property
     def left(self) -> str:
-        """What can still be given back of it."""
-        return self._written(self.charge.amount - self.charge.refunded, self.charge.currency)
+        return self._written(self.returnable, self.charge.currency)
 
     @property
     def title(self) -> str:
@@ -128,12 +134,14 @@ class Matter:
 
     @property
     def can_return(self) -> bool:
-        left = self.charge.amount - self.charge.refunded
-        return self.charge.in_review and self.under_way is None and left > 0 and self.charge.status in MOVED
+        may = self.charge.in_review and self.under_way is None and self.charge.status in RETURNABLE
+        return may and self.returnable > 0
 
     @property
     def under_way(self) -> Refund | None:
-        return next((refund for refund in self.refunds if refund.state in UNDER_WAY), None)
+        """The one that somebody has decided on here."""
+        ours = (refund for refund in self.refunds if refund.reason == Refund.Reason.REVIEW)
+        return next((refund for refund in ours if refund.state in UNDER_WAY), None)
 
     @property
     def failed(self) -> Refund | None:

@@ -21,6 +21,7 @@ from shop.checkout.queries import CartLine, groups_amiss, return_url, unit_price
 from shop.checkout.views import SEE_OTHER, go_and_pay
 from shop.menu.queries import current_menu
 from shop.orders import actions
+from shop.orders.errors import CannotCancelPaid
 from shop.orders.models import Order
 from shop.orders.payments.actions import take_now
 from shop.orders.queries import OPEN, order_by_secret, orders_visible_to
@@ -104,11 +105,10 @@ def pay_at_counter(request: HttpRequest, secret: str) -> HttpResponse:
 def cancel_order(request: HttpRequest, secret: str) -> HttpResponse:
     """Whoever holds the secret may cancel while nobody has taken the order up. What was paid online goes back by itself."""
     order = order_by_secret(secret)
-    if money_of(order).at_till:
-        flash(request, _("You paid at the counter: cancel it there, where they give you the money back."), "bad")
-        return redirect("track", secret=secret)
     try:
         actions.cancel_order(order_id=order.pk, actor=None)
+    except CannotCancelPaid:
+        flash(request, _("You paid at the counter: cancel it there, where they give you the money back."), "bad")
     except AppError:
         flash(request, _("The cafeteria has already started with it. Ask at the counter."), "bad")
     else:

@@ -6,6 +6,7 @@ Processes as `make run` starts them, on a PostgreSQL of their own. `--hurry 5` l
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ DESCRIPTION = "Payments while everything goes wrong, and what has to hold in the
 
 def main(arguments: list[str] | None = None) -> None:
     options = _options(arguments or [])
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # in order: nothing of it stays
     with tempfile.TemporaryDirectory(prefix="comanda-chaos-") as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 def main(arguments: list[str] | None = None) -> None:
     options = _options(arguments or [])
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # in order: nothing of it stays
     with tempfile.TemporaryDirectory(prefix="comanda-webhooks-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
@@ -148,9 +149,8 @@ def web(folder: Path, theirs: dict[str, str]) -> Iterator[tuple[int, "subprocess
 
 def _row(what: str, load: Load) -> None:
     answers = ", ".join(f"{status}: {count}" for status, count in sorted(load.statuses.items(), key=str))
-    print(
-        f"{what:<42} p50 {load.percentile(50):6.1f} ms   p99 {load.percentile(99):6.1f} ms   worst {load.percentile(100):6.1f} ms   {answers}"
-    )
+    times = "   ".join(f"{name} {load.percentile(part):6.1f} ms" for name, part in (("p50", 50), ("p99", 99), ("worst", 100)))
+    print(f"{what:<42} {times}   {answers}")
 
 
 if __name__ == "__main__":

@@ -54,10 +54,12 @@ def test_the_bakery_has_its_history_and_today_a_board(world: World) -> None:
         facts = imported.aggregate(tickets=Count("id"), total=Sum("total"))
         lines = imported.aggregate(pieces=Sum("items__quantity"), total=Sum("items__subtotal"))
         board = Counter(Order.objects.exclude(channel="imported").values_list("status", flat=True))
+        paid = list(Order.objects.exclude(channel="imported").filter(payment_status="paid").values_list("status", flat=True))
     # 12,070 lines and 5,623 tickets in the file; 571 lines sold nothing, and 62 tickets have no other.
     assert (facts["tickets"], lines["pieces"]) == (5_561, 11_499)
     assert facts["total"] == lines["total"] > 0
     assert board == {"completed": 1, "ready": 1, "preparing": 2, "pending": 2}
+    assert paid == ["completed"]
 
 
 def test_everybody_who_is_named_can_sign_in(demo: None) -> None:

@@ -7,10 +7,11 @@ import pytest
 from core.alerts.models import Alert
 from payments.gateway.gateway import gateway
 from payments.ledger.charges import record_charge
-from payments.ledger.models import Charge, LedgerEntry, Payment
+from payments.ledger.models import Charge, LedgerEntry, Payment, Refund
+from payments.ledger.reviews import accept_charge
 from shop.orders.actions import cancel_order
 from tenants.scope import tenant_scope
-from tests.payments.till import Till
+from tests.payments.till import BOSS, Till
 
 D = Decimal
 
@@ -266,3 +267,34 @@ def test_kindness_to_a_paid_order_is_no_reason_to_keep_a_second_payment(till: Ti
     till.send_refunds()
     assert (till.refunded(first), till.refunded(second)) == (300, 1000)
     assert till.now(order).paid == D(700)
+
+
+def test_sent_back_once_and_after_a_won_dispute_once_more(till: Till) -> None:
+    order = till.order()
+    mp_id = till.pay(till.checkout(order), amount=1500)
+    till.told(mp_id)
+    with tenant_scope(till.place.ref):
+        accept_charge(cafeteria_uuid=till.uuid, charge_id=till.charge(mp_id).pk, actor=BOSS)
+    till.send_refunds()
+    till.emulator.transition(mp_id, "charged_back")
+    till.told(mp_id)
+    till.take(order)
+    till.emulator.transition(mp_id, "approved")
+    till.told(mp_id)
+    till.told(mp_id)
+    till.send_refunds()
+    assert list(Refund.objects.order_by("pk").values_list("key", "amount")) == [(f"twice-{mp_id}", D(500)), (f"twice-{mp_id}-1", D(1000))]
+    assert (till.refunded(mp_id), till.now(order).paid, till.open_alerts()) == (1500, D(1000), [])
+
+
+def test_a_refund_on_its_way_is_not_asked_for_again_when_the_dispute_is_won(till: Till) -> None:
+    order = till.order()
+    mp_id = till.pay(till.checkout(order))
+    till.told(mp_id)
+    till.emulator.transition(mp_id, "in_mediation")
+    till.told(mp_id)
+    till.cancel(order)  # and its refund waits for its worker
+    till.emulator.transition(mp_id, "approved")
+    till.told(mp_id)
+    [refund] = till.send_refunds()
+    assert (refund.reason, till.refunded(mp_id), till.open_alerts()) == ("cancelled", 1000, [])

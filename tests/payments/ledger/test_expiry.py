@@ -6,11 +6,12 @@ from django.utils import timezone
 
 from payments.ledger.actions import LONGEST_DECISION, expire_payment
 from payments.ledger.models import Payment
+from payments.ledger.reviews import return_charge
 from shop.orders.actions import change_status
 from shop.orders.models import Order
 from shop.orders.payments.actions import take_now
 from tenants.scope import tenant_scope
-from tests.payments.till import Till
+from tests.payments.till import BOSS, Till
 
 D = Decimal
 
@@ -155,3 +156,20 @@ def test_when_mercado_pago_cannot_be_asked_to_the_end_the_stock_comes_back_all_t
     assert (looked.failed, looked.expired, till.now(order).status) == (1, 1, "cancelled")
     assert till.stock(till.place.cake) == before
     assert Payment.objects.get(pk=payment.pk).next_check_at is None
+
+
+def test_doubtful_money_that_goes_back_days_later_ends_the_order(till: Till) -> None:
+    before = till.stock(till.place.cake)
+    order, payment = ordered(till)
+    mp_id = till.pay(payment, amount=1)
+    over(payment, timedelta(hours=49))
+    till.look()
+    payment.refresh_from_db()
+    assert (payment.status, payment.next_check_at, till.now(order).status) == ("review", None, "pending")
+    with tenant_scope(till.place.ref):
+        return_charge(cafeteria_uuid=till.uuid, charge_id=till.charge(mp_id).pk, actor=BOSS)
+    till.send_refunds()
+    assert till.look().expired == 1
+    assert (till.now(order).status, till.stock(till.place.cake)) == ("cancelled", before)
+    payment.refresh_from_db()
+    assert (payment.status, payment.next_check_at) == ("cancelled", None)

@@ -19,6 +19,7 @@ from payments.ledger.actions import (
     open_checkout,
     payment_of,
     start_payment,
+    take_at_counter,
 )
 from payments.ledger.data import Actor, OrderFacts, RequestKey
 from payments.ledger.errors import (
@@ -253,6 +254,16 @@ def test_the_same_request_gets_the_same_payment(till: Till) -> None:
     assert begin(till, till.order(), caller="another", key="k", fingerprint="g").pk != first.pk
 
 
+def test_the_same_request_at_the_counter_takes_it_once(till: Till) -> None:
+    order = till.order()
+    key = RequestKey(caller="person:1", key="k", fingerprint="f")
+    with tenant_scope(till.place.ref):
+        known = facts_of(order_by_secret(order.secret))
+        taken = [take_at_counter(cafeteria_uuid=till.uuid, order=known, method="cash", actor=BOSS, request=key) for _ in range(2)]
+    assert taken[0].pk == taken[1].pk
+    assert till.entries(order) == [("payment", D(1000))]
+
+
 def test_a_payment_is_found_in_its_cafeteria_alone(till: Till, world: World) -> None:
     payment = till.checkout(till.order())
     assert payment_of(till.uuid, str(payment.pk)).pk == payment.pk
@@ -302,8 +313,8 @@ def test_closed_before_it_was_opened_or_while(till: Till, monkeypatch: pytest.Mo
         open_checkout(payment_id=payment.pk)
 
     class Slow:
-        def __init__(self, token: str, attempts: int) -> None:
-            self.real = gateway(token, attempts=attempts)
+        def __init__(self, token: str, **options: Any) -> None:
+            self.real = gateway(token, **options)
 
         def create_checkout(self, request: Any, *, key: str) -> Any:
             found = self.real.create_checkout(request, key=key)

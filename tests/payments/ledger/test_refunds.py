@@ -11,6 +11,7 @@ from core.jobs import JobPostponed
 from core.jobs.models import Job
 from payments.gateway.errors import GatewayUnavailable, TokenRefused
 from payments.gateway.gateway import gateway
+from payments.ledger import sending
 from payments.ledger.errors import (
     AlreadyRefunded,
     InexactAmount,
@@ -158,7 +159,7 @@ def test_it_is_done_but_the_answer_is_lost(till: Till, monkeypatch: pytest.Monke
     monkeypatch.setattr("payments.gateway.gateway.TIMEOUT", 0.5)
     till.emulator.fault("connection_reset", 1, match={"method": "GET", "path": f"/v1/payments/{mp_id}$"})
     till.emulator.fault("commit_then_timeout", 1, match={"method": "POST", "path": "refunds"}, seconds=1.0)
-    monkeypatch.setattr("payments.ledger.sending.gateway", lambda token, attempts: gateway(token, attempts=1, timeout=0.4))
+    monkeypatch.setattr("payments.ledger.sending.gateway", lambda token, **_: gateway(token, attempts=1, timeout=0.4))
     for _ in range(2):
         with pytest.raises(GatewayUnavailable):
             send_refund(refund_id=refund.pk)
@@ -408,3 +409,26 @@ def test_an_answer_newer_than_the_snapshot_counts(till: Till) -> None:
     with pytest.raises(RefundTooLarge, match=r"At most 400\.00 ARS"):
         till.refund(till.payment(order), 600)
     assert refund.amount == D(600)
+
+
+def test_one_answer_at_mercado_pago_is_one_refund_of_ours(till: Till) -> None:
+    """A hand gave back 500 once, while two rows of 500 were on their way: it is the one's, and the other is refused."""
+    order, mp_id = paid(till)
+    first, second = till.refund(till.payment(order), 500)[0], till.refund(till.payment(order), 500)[0]
+    till.emulator.transition(mp_id, "partially_refunded", amount=500)
+    till.emulator.transition(mp_id, "charged_back")
+    sent = till.send_refunds()
+    assert sorted(refund.state for refund in sent) == ["approved", "rejected"]
+    assert {refund.pk for refund in sent} == {first.pk, second.pk}
+    assert till.refunded(mp_id) == 500
+
+
+def test_two_rows_take_one_answer_for_their_own_at_the_same_time(till: Till) -> None:
+    order, mp_id = paid(till)
+    first, second = till.refund(till.payment(order), 500)[0], till.refund(till.payment(order), 500)[0]
+    till.emulator.transition(mp_id, "partially_refunded", amount=500)
+    outside = gateway(till.seller.access_token)
+    [theirs], snapshot = outside.refunds(mp_id), outside.charge(mp_id)
+    states = [sending._keep(refund, till.seller, theirs, "", snapshot).state for refund in (first, second, second)]
+    assert states == ["approved", "rejected", "rejected"]
+    assert till.entries(order) == [("payment", D(1000)), ("refund", D(-500))]

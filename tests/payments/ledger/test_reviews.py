@@ -196,3 +196,16 @@ def test_rejected_money_is_no_mismatch(till: Till) -> None:
     payment = till.checkout(order)
     till.told(till.pay(payment, "rejected", amount=1))
     assert (till.now(order).payment_status, till.charges(payment)[0].review, till.open_alerts()) == ("failed", "", [])
+
+
+def test_what_is_on_its_way_already_is_not_asked_back_too(till: Till) -> None:
+    """A part failed, the rest is being given back by another way: nothing is left to ask for."""
+    order = till.order()
+    mp_id = till.pay(till.checkout(order))
+    till.told(mp_id)
+    till.emulator.settings(refunds="rejected")
+    till.refund(till.payment(order), 100)
+    till.send_refunds()
+    till.refund(till.payment(order))
+    with pytest.raises(NotInReview):
+        give_back(till, till.charge(mp_id))

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from core.alerts.models import Alert
@@ -323,6 +324,24 @@ def test_one_that_fails_keeps_nobody_else_from_being_asked(world: World, till: T
     counted = jobs.state_days(Run())  # type: ignore[arg-type]
     assert counted == {"cafeterias": 2, "agrees": 7, "differs": 0, "failed": 1, "broken": 0}
     assert DayStatement.objects.filter(cafeteria_uuid=other.uuid, state="agrees").count() == 7
+
+
+def test_a_database_that_fails_for_one_keeps_nobody_else_from_being_asked(
+    world: World, till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = open_till(world.b, till.emulator)
+    Seller.objects.update(connected_at=timezone.now() - timedelta(days=30))
+    whole = days.state_due_days
+
+    def broken(cafeteria_uuid: Any) -> list[DayStatement]:
+        if cafeteria_uuid == till.uuid:
+            raise OperationalError("deadlock detected")
+        return whole(cafeteria_uuid)
+
+    monkeypatch.setattr(days, "state_due_days", broken)
+    counted: Any = jobs.state_days(Run())  # type: ignore[arg-type]
+    assert (counted["broken"], counted["agrees"]) == (1, 7)
+    assert DayStatement.objects.filter(cafeteria_uuid=other.uuid).count() == 7
 
 
 def test_a_silent_mercado_pago_is_asked_later(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:

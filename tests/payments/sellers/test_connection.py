@@ -1,6 +1,8 @@
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -11,10 +13,12 @@ from core.alerts.models import Alert
 from core.audit.models import AuditEntry
 from core.identity.callers import Caller
 from core.vault import VaultLocked, new_key, seal
+from payments.gateway.data import Tokens
 from payments.gateway.errors import GatewayUnavailable
 from payments.sellers.actions import (
     NEEDS_RECONNECT,
     begin_connection,
+    connect_seller,
     disconnect_seller,
     finish_connection,
     hash_state,
@@ -31,6 +35,7 @@ from payments.sellers.errors import (
 )
 from payments.sellers.models import Connecting, Seller
 from payments.sellers.queries import accepts_online, active_seller, seller_of
+from tenants.errors import CafeteriaNotFound
 from tests.emulator.process import Emulator
 from tests.payments.application import code_of, connected
 from tests.world import Place, World
@@ -250,3 +255,16 @@ def test_rotating_goes_on_past_what_no_key_opens(world: World, emulator: Emulato
     lost.refresh_from_db()
     with pytest.raises(VaultLocked):
         _ = lost.access_token
+
+
+def test_tokens_that_open_another_account_or_none_connect_nothing(world: World, emulator: Emulator) -> None:
+    seller = connected(emulator, world.a.ref.uuid)
+    tokens = Tokens(
+        access_token=seller.access_token, refresh_token="", expires_in=9, user_id=seller.mp_user_id + 1, public_key="", live_mode=True
+    )
+    for given in (tokens, replace(tokens, access_token="APP_USR-nobody")):
+        with pytest.raises(ConnectionRefused):
+            connect_seller(cafeteria_uuid=world.b.ref.uuid, tokens=given, by=owner(world.b))
+    with pytest.raises(CafeteriaNotFound):
+        connect_seller(cafeteria_uuid=uuid4(), tokens=replace(tokens, user_id=seller.mp_user_id), by=None, label="test")
+    assert Seller.objects.count() == 1

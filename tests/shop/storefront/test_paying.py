@@ -16,7 +16,9 @@ from payments.ledger.actions import take_at_counter
 from payments.ledger.data import Actor
 from payments.ledger.models import Payment, Refund
 from payments.ledger.refunds import request_refund
+from payments.reconciliation.actions import LOOK_TIMEOUT
 from payments.sellers.models import Seller
+from shop.checkout.actions import CHECKOUT_TIMEOUT
 from shop.orders.actions import cancel_order, change_status
 from shop.orders.models import Order
 from shop.orders.payments.actions import facts_of
@@ -311,6 +313,19 @@ def test_a_look_that_fails_is_fine(till: Till, guest: Client, waiting: tuple[Ord
     assert seen(guest, order, "?back=1")[0] == "confirming"
     till.told(mp_id)
     assert seen(guest, order, "?back=1")[0] == "paid"
+
+
+def test_a_slow_mercado_pago_holds_nobody(till: Till, guest: Client, waiting: tuple[Order, Payment]) -> None:
+    order, payment = waiting
+    till.pay(payment)
+    till.emulator.fault("latency", seconds=LOOK_TIMEOUT + 1, match={"path": "/v1/payments/search"})
+    come_back(guest, order)
+    assert seen(guest, order, "?back=1")[0] == "confirming"
+    other = till.order(waits=True)
+    till.emulator.fault("latency", times=2, seconds=CHECKOUT_TIMEOUT + 1, match={"path": "/checkout/preferences"})
+    assert guest.post(f"/o/{other.secret}/pay").status_code == 302
+    assert seen(guest, other)[0] == "unopened"
+    assert guest.post(f"/o/{other.secret}/pay").status_code == 303
 
 
 def test_coming_back_to_no_order_is_not_found(till: Till, guest: Client) -> None:

@@ -103,7 +103,7 @@ def test_more_came_and_the_rest_goes_back(till: Till) -> None:
 def test_it_is_given_back_at_once(till: Till) -> None:
     order, charge = came(till, amount=900)
     manager = visitor(till.place, "manager")
-    assert "Todo lo que queda de este pago, $ 900" in text(manager, f"{PAGE}/{charge.pk}/return")
+    assert "$ 900 vuelven a quien pagó" in text(manager, f"{PAGE}/{charge.pk}/return")
     manager.post(f"{PAGE}/{charge.pk}/return")
     assert till.theirs(charge.mp_id)["status"] == "refunded"
     page = text(manager)
@@ -182,10 +182,21 @@ def test_a_refund_that_failed_is_tried_again_or_left(till: Till) -> None:
     owner.post(f"{PAGE}/{charge.pk}/accept")
     assert "Se dejó así" in text(owner)
     assert till.now(order).paid == D("1000.00")
-    other, second = failed(till)
+    other, second = failed(till, "250.00")
+    assert "$ 250 vuelven a quien pagó" in text(owner, f"{PAGE}/{second.pk}/return")
     owner.post(f"{PAGE}/{second.pk}/return")
-    assert till.now(other).payment_status == "refunded"
+    assert (till.now(other).payment_status, till.now(other).paid) == ("partially_refunded", D("750.00"))
     assert "Nada por revisar" in text(owner)
+
+
+def test_what_a_bank_took_back_cannot_be_given_back_again(till: Till) -> None:
+    _, charge = failed(till)
+    till.emulator.transition(charge.mp_id, "charged_back")
+    till.told(charge.mp_id)
+    owner = visitor(till.place, "owner")
+    assert f"{PAGE}/{charge.pk}/return" not in text(owner)
+    owner.post(f"{PAGE}/{charge.pk}/return")
+    assert Refund.objects.count() == 1
 
 
 def test_disputes_are_answered_at_mercado_pago(till: Till) -> None:

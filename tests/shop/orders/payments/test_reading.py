@@ -233,3 +233,17 @@ def test_a_list_costs_the_same_queries_at_1_and_at_3(world: World) -> None:
             listed(world.a, "owner")
         costs.append(len(queries))
     assert costs[0] == costs[1]
+
+
+# --- Cancelling ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_customer_cannot_cancel_what_was_paid_at_the_counter(till: Till) -> None:
+    """The ledger would say that the money went back, and nobody would have given it."""
+    order = order_of(till.place)
+    in_cash(till.place, order)
+    refused = till.place.client("customer").delete(f"/api/v1/orders/{order['id']}")
+    assert (refused.status_code, refused.json()["code"]) == (400, "cannot_cancel")
+    assert refused.json()["detail"].startswith("Cannot cancel")
+    cancelled = till.place.client("cashier").delete(f"/api/v1/orders/{order['id']}")
+    assert (cancelled.status_code, cancelled.json()["payment_status"]) == (200, "refunded")
