@@ -214,6 +214,15 @@ def kept_of(backups: Iterable[tuple[UUID, str, datetime]], *, now: datetime) -> 
     return keep
 
 
+def is_set_up() -> bool:
+    """Whether there is a key to back up with; while there is none, an alert says so."""
+    if settings.BACKUP_KEYS:
+        resolve_alerts(kind="backups.not_set_up")
+        return True
+    raise_alert(kind="backups.not_set_up", detail="BACKUP_KEYS is not set: no cafeteria is backed up.", severity="critical")
+    return False
+
+
 def tell_of_old_ones() -> int:
     """An alert for each open cafeteria whose newest backup is older than it may be; how many."""
     limit = timezone.now() - TOO_OLD

@@ -35,6 +35,8 @@ def prove(run: JobRun) -> Json:
 
 def tick(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
     """Add a backup for each cafeteria that is due and has changed, and copies of what is not off-site; tell of what is too old; sweep."""
+    if not actions.is_set_up():
+        return {"due": 0, "set_up": False}
     claimed = actions.claim_due_turns()
     for cafeteria_uuid, fingerprint in claimed:
         enqueue("ops.backups.jobs.backup", queue="long", cafeteria_uuid=cafeteria_uuid, kind="hourly", fingerprint=fingerprint)

@@ -10,6 +10,9 @@ from PIL import Image
 from pytest_django.fixtures import Settings
 
 from core.alerts.models import Alert
+from core.jobs import enqueue
+from core.jobs.models import Job
+from core.jobs.runner import run_job
 from ops.backups import actions
 from ops.backups.actions import claim_due_turns, file_of, fingerprints, forget_old_backups, kept_of, sweep_files, take_backup, take_turn
 from ops.backups.bundles.reading import read_manifest
@@ -22,6 +25,7 @@ from shop.menu.pictures.actions import picture_key, store_picture, use_picture
 from tenants.pulse import bump_menu
 from tenants.scope import tenant_scope
 from tests.ops.backups.bundles import Members, members_of, put_together
+from tests.processes import committed_queue
 from tests.world import Place, World
 
 
@@ -30,6 +34,10 @@ def place(committed_world: World, settings: Settings, tmp_path: Path) -> Place:
     settings.BACKUP_FOLDER = tmp_path / "backups"
     settings.MEDIA_ROOT = tmp_path / "media"
     return committed_world.a
+
+
+def ticked() -> None:
+    run_job(str(enqueue("ops.backups.jobs.tick").pk))
 
 
 def show_a_picture(place: Place) -> str:
@@ -100,6 +108,23 @@ def test_without_a_key_there_is_no_backup(place: Place, settings: Settings) -> N
     settings.BACKUP_KEYS = []
     with pytest.raises(BackupsNotSetUp):
         take_backup(cafeteria_uuid=place.ref.uuid, kind="manual")
+
+
+def test_the_tick_without_a_key_tells_and_adds_nothing(place: Place, settings: Settings) -> None:
+    with committed_queue():
+        keys, settings.BACKUP_KEYS = settings.BACKUP_KEYS, []
+        ticked()
+        open_ones = Alert.objects.filter(kind="backups.not_set_up", resolved_at=None)
+        assert (open_ones.count(), Job.objects.filter(kind="ops.backups.jobs.backup").count()) == (1, 0)
+        settings.BACKUP_KEYS = keys
+        BackupTurn.objects.all().delete()
+        claim_due_turns()
+        make_due(place)
+        ticked()
+        assert not open_ones.exists()
+        (job,) = Job.objects.filter(kind="ops.backups.jobs.backup", cafeteria_uuid=place.ref.uuid)
+        run_job(str(job.pk))
+        assert Backup.objects.get(cafeteria_uuid=place.ref.uuid).kind == "weekly"
 
 
 def test_what_a_killed_backup_left_is_swept(settings: Settings, tmp_path: Path) -> None:
