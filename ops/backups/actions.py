@@ -21,6 +21,7 @@ from ops.backups.errors import BackupNotFound
 from ops.backups.media import media_of, open_media
 from ops.backups.models import Backup, BackupTurn
 from ops.backups.offsite.models import OffsiteErasure
+from ops.restores.models import Restore
 from tenants.models import Cafeteria
 from tenants.provisioning.template import stored_template
 from tenants.queries import ref_by_uuid
@@ -185,7 +186,8 @@ def forget_old_backups(*, cafeteria_uuid: UUID) -> int:
     """Erase what the retention lets go: all of two days, then the newest of 7 days, 4 weeks and 12 months; how many."""
     backups = list(Backup.objects.filter(cafeteria_uuid=cafeteria_uuid).order_by("-taken_at"))
     keep = kept_of([(backup.pk, backup.kind, backup.taken_at) for backup in backups], now=timezone.now())
-    gone = [backup for backup in backups if backup.pk not in keep]
+    in_use = set(Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, finished_at=None).values_list("backup_id", flat=True))
+    gone = [backup for backup in backups if backup.pk not in keep | in_use]
     for backup in gone:
         with suppress(FileNotFoundError):
             file_of(backup).unlink()

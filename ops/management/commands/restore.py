@@ -13,6 +13,7 @@ from core.jobs import enqueue
 from core.jobs.queries import job_by_id
 from ops.backups.actions import backup_by_id, file_of
 from ops.backups.bundles.keys import bundle_keys
+from ops.backups.offsite.actions import fetch_bundle
 from ops.backups.queries import newest_backup
 from ops.management.following import follow
 from ops.restores.actions import PARTS, restore_by_id, start_preview, start_restore
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument("--backup", help="the id of a backup (backup_status lists them), or: newest")
         source.add_argument("--file", type=Path, help="a bundle")
+        source.add_argument("--from-s3", metavar="URL", help="a bundle in any S3 that the S3_* settings reach: s3://bucket/key")
         parser.add_argument("--preview", action="store_true", help="only say what would change")
         parts = parser.add_mutually_exclusive_group()
         parts.add_argument("--database-only", action="store_true", help="leave the pictures alone")
@@ -57,6 +59,8 @@ class Command(BaseCommand):
         self._report(started.pk)
 
     def _source(self, ref: TenantRef, options: dict[str, Any]) -> tuple[UUID | None, Path]:
+        if options["from_s3"]:
+            return None, fetch_bundle(options["from_s3"])
         if options["file"] is not None:
             return None, options["file"].resolve()
         if options["backup"] == "newest":

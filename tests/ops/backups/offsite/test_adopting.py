@@ -16,7 +16,10 @@ from ops.backups.offsite.actions import copy_backup
 from ops.backups.offsite.adopting import adopt_offsite
 from ops.backups.offsite.models import OffsiteErasure
 from ops.backups.proofs import prove_backup
+from shop.menu.models import Product
 from tenants.models import Cafeteria
+from tenants.queries import ref_by_uuid
+from tenants.scope import tenant_scope
 from tests.ops.backups.offsite.storage import Storage
 from tests.world import Place, World
 
@@ -122,3 +125,16 @@ def test_the_command(place: Place, storage: Storage, settings: Settings) -> None
     settings.S3_BUCKET = ""
     with pytest.raises(CommandError, match="S3_BUCKET is not set"):
         call_command("backups_adopt")
+
+
+def test_a_bundle_is_restored_from_its_address(place: Place) -> None:
+    """From the command line, with the address that only the bucket knows."""
+    backup = copied(place)
+    with tenant_scope(place.ref):
+        Product.objects.filter(pk=place.coffee).update(price="9999.00")
+    Backup.objects.filter(pk=backup.pk).delete()
+    call_command("restore", place.ref.slug, "--from-s3", f"s3://backups/{backup.offsite_key}", "--force")
+    with tenant_scope(ref_by_uuid(place.ref.uuid)):
+        assert str(Product.objects.get(pk=place.coffee).price) == "1000.00"
+    with pytest.raises(CommandError):
+        call_command("restore", place.ref.slug, "--from-s3", "s3://backups/nowhere.bundle", "--force")
