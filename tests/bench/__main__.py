@@ -10,6 +10,7 @@ from itertools import takewhile
 BENCHES = {
     "hot_path": "tests.bench.hot_path",
     "tenancy": "tests.bench.tenants",
+    "restores": "tests.bench.restores",
     "webhooks": "tests.bench.payments.webhooks",
     "chaos": "tests.bench.payments.chaos",
 }
