@@ -40,8 +40,10 @@ def run_cluster(queue: str, *, patience: float = PATIENCE_SECONDS) -> int:
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     _become(queue)
+    former = _former_group(queue)
     with pid_file(cluster_pid_path(queue), patience=patience):
         ensure_tick_schedule()
+        end_leases(queue, group=former)
         tick()  # What the last cluster left need not wait for the first minute.
         connections.close_all()
         connection_created.connect(_limit_statements)
@@ -53,6 +55,20 @@ def release_jobs(group: int) -> int:
     """Let go of the leases of a dead cluster's jobs, and take back the attempt: it was not the job's fault. How many."""
     jobs = Job.objects.filter(state=JobState.RUNNING, worker__startswith=cluster_prefix(group))
     return jobs.update(lease_until=Now(), attempts=Greatest(F("attempts") - 1, Value(0)))
+
+
+def end_leases(queue: str, *, group: int) -> int:
+    """Let the tick put the jobs of a cluster that was killed back into their queue at once; how many. The attempt counts: it may be why."""
+    jobs = Job.objects.filter(state=JobState.RUNNING, queue=queue, worker__startswith=cluster_prefix(group))
+    return jobs.update(lease_until=Now())
+
+
+def _former_group(queue: str) -> int:
+    """Of the cluster that has held this one's pid file last: dead, once we hold it. 0: none is known."""
+    try:
+        return int(cluster_pid_path(queue).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _become(queue: str) -> None:

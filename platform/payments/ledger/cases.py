@@ -109,6 +109,8 @@ class Case:
                 payment.status, payment.updated_at = status, self.now
                 if status in UNPAID and payment.closed_at is None and payment.next_check_at is None:
                     payment.next_check_at = self.now  # Its last look was long ago, and somebody has to end it.
+                elif status == Payment.Status.PAID and payment.next_check_at is not None:
+                    payment.next_check_at = max(payment.next_check_at, payment.expires_at or self.now)  # once more, at its end
                 payment.save(update_fields=["status", "updated_at", "next_check_at"])
         if self.order is not None:
             total = sum(sums.values(), Sums())

@@ -39,10 +39,12 @@ A_DAY = timedelta(days=1)
 FAILURES_TO_TELL = 3
 LOOK_EVERY = timedelta(seconds=5)
 LOOK_TIMEOUT = 3.0  # seconds: it holds a web thread
-# Of a worker that is killed, the payments that it had taken are free again after as long as a batch can last.
+# Those that nobody knows to be paid come first: a crowd of paid ones must not keep them waiting. What a killed worker had taken is free
+# again after as long as a batch can last.
 CLAIM = """UPDATE public.payments_payment SET next_check_at = now() + interval '90 seconds', checks = checks + 1
     WHERE id = ANY(ARRAY(
-        SELECT id FROM public.payments_payment WHERE next_check_at <= now() ORDER BY next_check_at LIMIT %s FOR UPDATE SKIP LOCKED))
+        SELECT id FROM public.payments_payment WHERE next_check_at <= now()
+        ORDER BY status = 'paid', next_check_at LIMIT %s FOR UPDATE SKIP LOCKED))
     RETURNING id"""
 
 
@@ -184,12 +186,15 @@ def _failed(payment: Payment, error: Exception) -> bool:
 
 
 def _next_check(payment: Payment) -> object:
-    """+2 min, +10 min, +1 h after its begin, hourly after that until its end and 48 h; at its end as well, to give the stock back."""
+    """+2 min, +10 min, +1 h after its begin, hourly after that until its end and 48 h; at its end as well, to give the stock back.
+
+    One that is known to be paid: once more at its end.
+    """
     now, end = timezone.now(), payment.expires_at
     if end is None or now > end + AFTER_EXPIRY:
         return None
-    if payment.status not in {Status.PENDING, Status.FAILED, Status.CANCELLED, Status.REVIEW} and now > end:
-        return None
+    if payment.status not in {Status.PENDING, Status.FAILED, Status.CANCELLED, Status.REVIEW}:
+        return end if now < end else None  # Known to be paid: once more, for what came all the same before its checkout was closed.
     wanted = next((payment.created_at + wait for wait in WAITS if payment.created_at + wait > now), now + timedelta(hours=1))
     return min(wanted, end) if now < end else wanted
 

@@ -39,7 +39,7 @@ END $$;
 CREATE FUNCTION public.chaos_payment() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF NEW.checks > OLD.checks THEN
         INSERT INTO public.chaos_note VALUES (NEW.order_key, 'claim');
-    ELSIF NEW.check_failures = 0 THEN
+    ELSIF NEW.check_failures = 0 AND NEW.status = OLD.status THEN  -- a status that moves its next look is none
         INSERT INTO public.chaos_note VALUES (NEW.order_key, 'look');
     END IF;
     RETURN NULL;

@@ -37,7 +37,7 @@ def test_five_deliveries_at_once_are_one_payment(committed_till: Till, tmp_path:
     till = committed_till
     before = till.stock(till.place.cake)
     order = till.order(product=till.place.cake, waits=True)
-    with running_web(tmp_path, workers=2, threads=3, **environment_of(till.emulator)) as port:
+    with running_web(tmp_path, workers=2, threads=3, port=0, **environment_of(till.emulator)) as port:
         settings.PUBLIC_PORT = port  # where Mercado Pago is told to notify
         payment = till.checkout(order)
         till.emulator.fault("duplicate", 1, copies=4, match={"topic": "payment"})

@@ -52,7 +52,8 @@ def test_how_often_it_is_looked_at(till: Till, monkeypatch: pytest.MonkeyPatch) 
         assert in_time(till, monkeypatch, payment, after) == wanted
     for status, wanted in [("paid", None), ("refunded", None), ("failed", 5 * HOUR), ("cancelled", 5 * HOUR), ("review", 5 * HOUR)]:
         assert in_time(till, monkeypatch, payment, 4 * HOUR, status=status) == wanted
-    assert in_time(till, monkeypatch, payment, 30 * MINUTE, status="paid") == HOUR
+    assert in_time(till, monkeypatch, payment, 30 * MINUTE, status="paid") == 3 * HOUR  # once more, at its end
+    assert in_time(till, monkeypatch, payment, 30 * MINUTE, status="partially_refunded") == 3 * HOUR
     assert in_time(till, monkeypatch, payment, HOUR, expires_at=None) is None
 
 
@@ -68,6 +69,18 @@ def test_all_that_was_dropped_is_found_by_the_first_look(till: Till) -> None:
     assert check_due_payments().checked == 1
     assert (till.now(order).payment_status, [charge.status for charge in till.charges(payment)]) == ("paid", ["rejected", "approved"])
     assert [entry["outcome"] for entry in till.emulator.entries("delivery")] == ["dropped"] * 4
+
+
+def test_what_a_notification_has_told_is_looked_at_once_more_at_its_end(till: Till) -> None:
+    """Not in two minutes: a crowd of paid ones would keep those waiting that nobody has told of."""
+    payment = till.checkout(till.order())
+    till.told(till.pay(payment))
+    payment.refresh_from_db()
+    assert (payment.status, payment.next_check_at) == ("paid", payment.expires_at)
+    Payment.objects.update(next_check_at=long_ago(), expires_at=timezone.now() - MINUTE)
+    assert check_due_payments().checked == 1
+    payment.refresh_from_db()
+    assert payment.next_check_at is None
 
 
 @pytest.mark.parametrize("kind", FAULTS)
