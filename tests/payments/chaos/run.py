@@ -160,9 +160,8 @@ class Run:
             enqueue(CHECK)
 
     def _all_is_seen(self) -> bool:
-        """Reconciliation has looked at everything once, and the inbox holds nothing that is due."""
-        unseen = Payment.objects.filter(checks=0, next_check_at__isnull=False).exists()
-        return not unseen and not self._due_notifications().exists()
+        """Reconciliation has looked once at all that is not known to be paid, and the inbox holds nothing that is due."""
+        return not _unseen().exists() and not self._due_notifications().exists()
 
     def _refunds_are_done(self) -> bool:
         return not Refund.objects.filter(state__in=("requested", "in_process")).exists() and not self._unfinished(SWEEP)
@@ -214,13 +213,17 @@ class Run:
         counts = {
             "stories": self.buyers.left,
             "unpaid": Payment.objects.filter(status="pending").count(),
-            "unseen": Payment.objects.filter(checks=0, next_check_at__isnull=False).count(),
+            "unseen": _unseen().count(),
             "due": Payment.objects.filter(next_check_at__lte=timezone.now()).count(),
             "inbox": Notification.objects.filter(state="new").count(),
             "refunds": Refund.objects.filter(state__in=("requested", "in_process")).count(),
             "kills": self.stage.workers.kills,
         }
         return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _unseen() -> Any:
+    return Payment.objects.filter(checks=0, next_check_at__isnull=False, status__in=("pending", "failed", "review"))
 
 
 def new_run(stage: Stage, pace: Pace, *, payments: int, rng: random.Random, say: Callable[[str], None] = lambda _line: None) -> Run:

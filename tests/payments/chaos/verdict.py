@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from statistics import quantiles
@@ -20,6 +20,7 @@ from tests.payments.chaos.buyers import ENDS, Purchase
 from tests.payments.chaos.run import Run
 
 ZERO = Decimal(0)
+ONE_TRANSACTION = timedelta(seconds=1)  # at most, between what the same look has written
 HAS_PAID = {"paid", "refunded", "partially_refunded", "charged_back"}  # from none of these is there a way back to the others
 
 
@@ -258,7 +259,7 @@ def _look_at_looks(verdict: Verdict, run: Run, books: Books) -> None:
         if approved is None or seen is None or not purchase.is_meant_to_be_paid:
             continue
         verdict.lags.append(seen.timestamp() - approved)
-        if any(begun.timestamp() > approved and ended < seen for begun, ended in _looks(notes)):
+        if any(begun.timestamp() > approved and ended < seen - ONE_TRANSACTION for begun, ended in _looks(notes)):
             late.append(f"{purchase.kind} {order.secret}")
     verdict.none("missed by the first look of reconciliation", late)
 
