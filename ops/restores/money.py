@@ -14,7 +14,7 @@ from core.alerts.actions import resolve_alerts
 from ops.backups.bundles.keys import bundle_keys
 from payments.ledger.cases import Case, open_case
 from payments.ledger.data import LostOrder, order_book
-from payments.ledger.models import Charge, LedgerEntry, Payment
+from payments.ledger.models import Charge, LedgerEntry, Payment, Refund
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
 
@@ -49,7 +49,7 @@ def reconcile_money(*, cafeteria_uuid: UUID, since: datetime) -> MoneyReport:
     keys |= set(touched.values_list("order_key", flat=True))
     for key in sorted(keys):
         report.orders += 1
-        _reconcile_order(cafeteria_uuid, key, report)
+        _reconcile_order(cafeteria_uuid, key, since, report)
     still_open = Payment.objects.filter(cafeteria_uuid=cafeteria_uuid, closed_at=None, next_check_at__isnull=False)
     still_open.update(next_check_at=timezone.now())
     return report
@@ -66,7 +66,7 @@ def money_report(report: MoneyReport) -> dict[str, Any]:
     return asdict(report)
 
 
-def _reconcile_order(cafeteria_uuid: UUID, key: str, report: MoneyReport) -> None:
+def _reconcile_order(cafeteria_uuid: UUID, key: str, since: datetime, report: MoneyReport) -> None:
     with tenant_scope(ref_by_uuid(cafeteria_uuid), also_suspended=True, also_closed=True):
         with open_case(cafeteria_uuid, key) as case:
             lost = _lost(case) if case.order is None else None
@@ -76,10 +76,17 @@ def _reconcile_order(cafeteria_uuid: UUID, key: str, report: MoneyReport) -> Non
             report.recreated.append({"number": number, "day": lost.business_date.isoformat(), "total": str(lost.total), "paid": str(paid)})
         with open_case(cafeteria_uuid, key) as case:
             if case.order is not None:
+                if not case.order.cancelled and _was_cancelled(case, since):
+                    order_book().cancel_again(case.order.id)
                 case.settle()
                 report.settled += 1
                 for charge in Charge.objects.filter(payment__in=case.payments):
                     resolve_alerts(kind="payments.order_missing", cafeteria_uuid=cafeteria_uuid, subject=charge.mp_id)
+
+
+def _was_cancelled(case: Case, since: datetime) -> bool:
+    """Whether the order was cancelled after the moment that the cafeteria went back to: its money went back for that, or is about to."""
+    return Refund.objects.filter(payment__in=case.payments, reason=Refund.Reason.CANCELLED, requested_at__gt=since).exists()
 
 
 def _lost(case: Case) -> LostOrder | None:

@@ -106,6 +106,14 @@ def cancel_order(*, order_id: int, actor: Caller | None) -> Order:
         return _move(order, Status.CANCELLED, actor)
 
 
+def cancel_again(*, order_id: int) -> None:
+    """Cancels an order that was cancelled before a restore brought it back. What its money did since then is not done twice."""
+    with transaction.atomic():
+        order = _locked(order_id)
+        if Status.CANCELLED in TRANSITIONS[order.status]:
+            _move(order, Status.CANCELLED, None, note="as before the restore")
+
+
 def cancel_unpaid(*, order_id: int) -> bool:
     """Cancels an order that waited for its payment online in vain; False, and nothing, when somebody has taken it up."""
     with transaction.atomic():

@@ -65,6 +65,9 @@ class OrderBook(Protocol):
     def cancel_unpaid(self, order_id: int) -> bool:
         """Cancel an order that nobody has taken up and whose time to be paid is over; whether it was."""
 
+    def cancel_again(self, order_id: int) -> None:
+        """Cancel an order that had been cancelled before a restore brought it back."""
+
     def recreate_order(self, lost: LostOrder) -> int:
         """Make it again, once; its number."""
 

@@ -53,6 +53,10 @@ def cancel_unpaid(order_id: int) -> bool:
     return actions.cancel_unpaid(order_id=order_id)
 
 
+def cancel_again(order_id: int) -> None:
+    actions.cancel_again(order_id=order_id)
+
+
 def recreate_order(lost: LostOrder) -> int:
     return recreating.recreate_order(lost)
 
