@@ -47,6 +47,8 @@ def reconcile_money(*, cafeteria_uuid: UUID, since: datetime) -> MoneyReport:
     keys = set(entries.values_list("order_key", flat=True))
     touched = Payment.objects.filter(cafeteria_uuid=cafeteria_uuid).filter(Q(created_at__gt=since) | Q(updated_at__gt=since))
     keys |= set(touched.values_list("order_key", flat=True))
+    asked_back = Refund.objects.filter(cafeteria_uuid=cafeteria_uuid, requested_at__gt=since)
+    keys |= set(asked_back.values_list("payment__order_key", flat=True))
     for key in sorted(keys):
         report.orders += 1
         _reconcile_order(cafeteria_uuid, key, since, report)
