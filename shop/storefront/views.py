@@ -9,10 +9,10 @@ from django.urls import reverse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from core.design.formats import MONEY_STYLES
+from core.design.formats import style_for_scripts
 from core.errors import AppError
 from core.flash import flash
-from core.money import DECIMALS, as_text, quantize
+from core.money import as_text, quantize
 from shop.checkout.actions import add_line
 from shop.checkout.queries import (
     MOST_OF_A_LINE,
@@ -126,17 +126,11 @@ def _product_page(
         "notes_length": NOTES_LENGTH,
         "amount": price * quantity,
         "can_be_had": _can_be_had(found),
-        "money_style": _money_style(tenant.currency),
+        "money_style": style_for_scripts(tenant.currency),
         "in_sheet": in_sheet,
         "cart": None if in_sheet else _priced(request, snapshot),
     }
     return render(request, "shop/storefront/product_sheet.html" if in_sheet else "shop/storefront/product.html", context, status=status)
-
-
-def _money_style(currency: str) -> str:
-    """How this country writes money, for the script that keeps the price counting."""
-    style = MONEY_STYLES[currency]
-    return json.dumps({"symbol": style.symbol, "comma": style.comma_decimals, "short": style.short, "decimals": DECIMALS[currency]})
 
 
 def _group(group: OptionData, choices: set[int], problem: Any) -> dict[str, Any]:
