@@ -109,11 +109,14 @@ def drop_world(world: World) -> None:
     uuids = [world.a.ref.uuid, world.b.ref.uuid]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")  # The ledger lets nobody erase it.
-        for table in (*(f"payments_{name}" for name in MONEY), "core_alert"):
+        for table in (*(f"payments_{name}" for name in MONEY), "core_alert", "ops_backup", "ops_backupturn", "ops_restore"):
             cursor.execute(f"DELETE FROM public.{table} WHERE cafeteria_uuid = ANY(%s)", [uuids])
     with connection.cursor() as cursor:
         for place in (world.a, world.b):
-            cursor.execute(f'DROP SCHEMA IF EXISTS "{place.ref.schema_name}" CASCADE')
+            # With what restores have kept of it.
+            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ %s", [f"^{place.ref.schema_name}(_|$)"])
+            for (schema,) in cursor.fetchall():
+                cursor.execute(f'DROP SCHEMA "{schema}" CASCADE')
     with connection.cursor() as cursor:
         ids = [world.a.ref.id, world.b.ref.id]
         for table in ("tenants_pulse", "tenants_migrationstatus"):

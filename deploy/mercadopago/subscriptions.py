@@ -145,7 +145,9 @@ def _attempt(emulator: Emulator, preapproval: Document, invoice: Document, outco
         _settle(invoice, "processed")  # with a rejected payment: processed is not paid
         preapproval.body["_rejected"] += 1
     if invoice.status == "recycling":
-        invoice.due = now + RETRY_EVERY
+        # From when it was due, not from when it was tried: else what computing takes would add up over the attempts.
+        just_due = invoice.due is not None and invoice.due <= now < invoice.due + HOUR
+        invoice.due = (invoice.due if just_due and invoice.due is not None else now) + RETRY_EVERY
         invoice.body["next_retry_date"] = stamp(invoice.due)
     _keep_invoice(emulator, invoice)
     if preapproval.body["_rejected"] >= REJECTED_INSTALMENTS:
