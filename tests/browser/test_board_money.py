@@ -89,6 +89,12 @@ def test_cash_is_taken_with_its_change_and_the_order_handed_over(site: Site, til
     assert till.entries(order) == [("payment", Decimal("1000.00"))]
 
 
+# Faster than any hand, the next key would meet a form that htmx has put there and not taken up yet: it is then sent as a whole page.
+SETTLED = """window.settled = new Promise((done) => document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.target.id === "sheet-content") done(true);
+}))"""
+
+
 def test_money_is_taken_by_keyboard_alone(site: Site, till: Till) -> None:
     order = till.order()
     board = at_the_board(site)
@@ -97,7 +103,9 @@ def test_money_is_taken_by_keyboard_alone(site: Site, till: Till) -> None:
     expect(board.locator("#sheet-title")).to_be_focused()
     tab_to(board, "[name=given]")
     board.keyboard.type("1200")
+    board.evaluate(f"() => {{ {SETTLED} }}")
     board.keyboard.press("Enter")  # In the field it counts, and never takes money by accident.
+    board.evaluate("window.settled")
     expect(board.locator("#sheet .take-change")).to_have_text(f"Vuelto ${NBSP}200")
     assert till.entries(order) == []
     tab_to(board, "[name=do][value=cash]")
