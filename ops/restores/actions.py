@@ -52,7 +52,7 @@ def start_restore(
 ) -> Restore:
     """Write down that the cafeteria goes back to a backup, or to a bundle's file, and add the job. Touches nothing live.
 
-    Raises BackupNotFound, RestoreUnderWay, BundleRefused.
+    Raises BackupNotFound, RestoreUnderWay.
     """
     ref = ref_by_uuid(cafeteria_uuid)
     path = file_of(backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)) if backup_id is not None else Path(file)
@@ -122,6 +122,8 @@ def undo_restore(*, restore_id: UUID, by: str = "") -> Restore:
     The money of in between is put back as after every restore. Raises CannotUndo, RestoreUnderWay, CafeteriaBusy.
     """
     restore = restore_by_id(restore_id)
+    if restore.phase == Phase.UNDONE and "undo" not in restore.report:  # Killed after the exchange: only the money is left to do.
+        return _finish_undo(restore)
     ref = ref_by_uuid(restore.cafeteria_uuid)
     _check_undoable(restore)
     head = current_head()
@@ -137,9 +139,12 @@ def undo_restore(*, restore_id: UUID, by: str = "") -> Restore:
         record("restore.undone", cafeteria_uuid=ref.uuid, target=str(restore.pk), label=by)
 
     _away(ref, lambda: exchange_schemas(ref, side=restore.kept_schema, kept=left, head=head, before=note))
-    since = restore.exchanged_at or restore.started_at
-    report = reconcile_money(cafeteria_uuid=ref.uuid, since=since)
     restore.refresh_from_db()
+    return _finish_undo(restore)
+
+
+def _finish_undo(restore: Restore) -> Restore:
+    report = reconcile_money(cafeteria_uuid=restore.cafeteria_uuid, since=restore.exchanged_at or restore.started_at)
     restore.report = {**restore.report, "undo": signed_report(money_report(report))}
     restore.save(update_fields=["report"])
     return restore
@@ -163,15 +168,16 @@ def newest_restore(cafeteria_uuid: UUID) -> Restore:
 def sweep_schemas() -> list[str]:
     """Drop what restores have left and nobody can use any more: sides of failed ones, kept schemas whose time to undo is over."""
     now = timezone.now()
+    with connection.cursor() as cursor:  # First: whatever is there by now has its row by then.
+        cursor.execute(SCRATCH)
+        found = [name for (name,) in cursor.fetchall()]
     wanted = {
         name
         for restore in Restore.objects.exclude(phase=Phase.FAILED).exclude(phase__in=(Phase.DONE, Phase.UNDONE), undo_until__lt=now)
         for name in (restore.side_schema, restore.kept_schema)
         if name
     }
-    with connection.cursor() as cursor:
-        cursor.execute(SCRATCH)
-        left = [name for (name,) in cursor.fetchall() if name not in wanted]
+    left = [name for name in found if name not in wanted]
     for name in left:
         drop_schema(name)
     return left

@@ -1,7 +1,7 @@
 """A restore takes rows back, never money: what was paid and refunded since is put back into the orders, from the ledger in public."""
 
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,8 @@ from payments.ledger.data import LostOrder, order_book
 from payments.ledger.models import Charge, LedgerEntry, Payment, Refund
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
+
+STILL_OPEN = timedelta(minutes=15)  # No transaction that moves money lasts longer.
 
 
 @dataclass(kw_only=True)
@@ -44,14 +46,16 @@ def reconcile_money(*, cafeteria_uuid: UUID, since: datetime) -> MoneyReport:
     report.payments = entries.count()
     report.paid = str(entries.filter(kind="payment").aggregate(sum=Sum("amount"))["sum"] or Decimal(0))
     report.refunded = str(-(entries.filter(kind="refund").aggregate(sum=Sum("amount"))["sum"] or Decimal(0)))
-    keys = set(entries.values_list("order_key", flat=True))
-    touched = Payment.objects.filter(cafeteria_uuid=cafeteria_uuid).filter(Q(created_at__gt=since) | Q(updated_at__gt=since))
+    # What was recorded just before may have been committed after the snapshot was taken. To settle an order once more does no harm.
+    around = since - STILL_OPEN
+    keys = set(LedgerEntry.objects.filter(cafeteria_uuid=cafeteria_uuid, recorded_at__gt=around).values_list("order_key", flat=True))
+    touched = Payment.objects.filter(cafeteria_uuid=cafeteria_uuid).filter(Q(created_at__gt=around) | Q(updated_at__gt=around))
     keys |= set(touched.values_list("order_key", flat=True))
-    asked_back = Refund.objects.filter(cafeteria_uuid=cafeteria_uuid, requested_at__gt=since)
+    asked_back = Refund.objects.filter(cafeteria_uuid=cafeteria_uuid, requested_at__gt=around)
     keys |= set(asked_back.values_list("payment__order_key", flat=True))
     for key in sorted(keys):
         report.orders += 1
-        _reconcile_order(cafeteria_uuid, key, since, report)
+        _reconcile_order(cafeteria_uuid, key, around, report)
     still_open = Payment.objects.filter(cafeteria_uuid=cafeteria_uuid, closed_at=None, next_check_at__isnull=False)
     still_open.update(next_check_at=timezone.now())
     return report

@@ -19,7 +19,7 @@ from ops.backups.actions import take_backup
 from ops.backups.models import Backup
 from ops.restores import actions
 from ops.restores.actions import run_restore, start_restore, sweep_schemas, undo_restore
-from ops.restores.errors import CafeteriaBusy, RestoreFailed
+from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreFailed
 from ops.restores.models import Restore
 from shop.menu.models import Product
 from tenants.models import Cafeteria
@@ -163,6 +163,21 @@ def test_one_whose_worker_died_after_the_exchange_is_finished(place: Place, back
     start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
     first.refresh_from_db()
     assert (first.phase, "money" in first.report) == ("done", True)
+
+
+def test_an_undo_that_died_before_the_money_is_finished(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(**_options: object) -> None:
+        raise Killed
+
+    restore = run_restore(restore_id=start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk).pk)
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "reconcile_money", killed)
+        with pytest.raises(Killed):
+            undo_restore(restore_id=restore.pk)
+    assert price(place) == "9999.00"
+    assert "undo" in undo_restore(restore_id=restore.pk).report
+    with pytest.raises(CannotUndo):
+        undo_restore(restore_id=restore.pk)
 
 
 def test_tables_that_somebody_holds(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
