@@ -6,7 +6,6 @@ nothing. Every outcome (paid, given back at Mercado Pago's own site, charged bac
 
 from decimal import Decimal
 
-import structlog
 from django.db.models import Count, Sum
 
 from core.alerts.actions import raise_alert, resolve_alerts
@@ -19,7 +18,6 @@ from payments.ledger.refunds import left_of, refund_charge
 from payments.sellers.models import Seller
 from tenants.pulse import bump_orders
 
-log = structlog.get_logger()
 Kind, Review = LedgerEntry.Kind, Charge.Review
 MOVED = {"approved", "partially_refunded", "refunded", "in_mediation", "charged_back"}
 PREFIX = "cmd-"  # of our references: an account may have other sales, which are none of ours
@@ -31,10 +29,10 @@ def record_charge(*, seller: Seller, snapshot: ChargeSnapshot, refund: Refund | 
     Writes the ledger, the statuses of payment and order, and the refunds that follow from it (paid twice, paid after the end): all in one
     transaction. `refund` is the one whose sending brought the snapshot.
     """
-    payment = Payment.objects.filter(cafeteria_uuid=seller.cafeteria_uuid, reference=snapshot.reference).first()
-    if payment is None:
-        if snapshot.reference.startswith(PREFIX):
-            log.warning("charge_of_no_payment", mp_id=snapshot.mp_id, about=str(seller.cafeteria_uuid))
+    payment = Payment.objects.filter(reference=snapshot.reference).first()
+    if payment is None and snapshot.reference.startswith(PREFIX):
+        _tell_of_unknown(seller, snapshot)
+    if payment is None or payment.cafeteria_uuid != seller.cafeteria_uuid:  # Two cafeterias may share an account.
         return None
     with open_case(payment.cafeteria_uuid, payment.order_key) as case:
         payment = next(found for found in case.payments if found.pk == payment.pk)
@@ -147,6 +145,20 @@ def _tell_of_dispute(charge: Charge) -> None:
         raise_alert(kind="payments.dispute", cafeteria_uuid=charge.cafeteria_uuid, subject=charge.mp_id, detail=about)
     else:
         resolve_alerts(kind="payments.dispute", cafeteria_uuid=charge.cafeteria_uuid, subject=charge.mp_id)
+
+
+def _tell_of_unknown(seller: Seller, snapshot: ChargeSnapshot) -> None:
+    """Money for an attempt of ours that the database has lost: after a recovery, or another installation's on the same account."""
+    if snapshot.status in MOVED and snapshot.refunded < snapshot.amount:
+        detail = (
+            f"Payment {snapshot.mp_id} of {as_text(snapshot.amount, snapshot.currency)} {snapshot.currency} is for an order "
+            "that is not known here. If data was lost, give it back at Mercado Pago's own site, or hand over what was ordered."
+        )
+        raise_alert(
+            kind="payments.unknown", cafeteria_uuid=seller.cafeteria_uuid, subject=snapshot.mp_id, detail=detail, severity="critical"
+        )
+    else:
+        resolve_alerts(kind="payments.unknown", cafeteria_uuid=seller.cafeteria_uuid, subject=snapshot.mp_id)
 
 
 def _mismatch(payment: Payment, seller: Seller, snapshot: ChargeSnapshot) -> str:

@@ -81,17 +81,27 @@ def test_two_cafeterias_of_one_account_keep_apart(till: Till, world: World) -> N
     sol = Till(place=world.b, emulator=till.emulator, seller=twin)
     order = till.order()
     mp_id = till.pay(till.checkout(order))
-    with capture_logs() as lines:
-        assert sol.told(mp_id).done == 1
-    assert [line["event"] for line in lines if line["event"] == "charge_of_no_payment"] == ["charge_of_no_payment"]
-    assert (till.now(order).payment_status, Charge.objects.count()) == ("pending", 0)
+    assert sol.told(mp_id).done == 1
+    assert (till.now(order).payment_status, Charge.objects.count(), Alert.objects.count()) == ("pending", 0, 0)
+
+
+def test_money_for_an_order_that_the_database_has_lost_is_told_until_it_is_given_back(till: Till) -> None:
+    payment = till.checkout(till.order())
+    mp_id = till.pay(payment)
+    Payment.objects.filter(pk=payment.pk).delete()  # as a recovery to a moment before it
+    assert till.told(mp_id).done == 1
+    alert = Alert.objects.get(kind="payments.unknown", cafeteria_uuid=till.seller.cafeteria_uuid)
+    assert (alert.subject, alert.severity, alert.resolved_at) == (mp_id, "critical", None)
+    till.emulator.transition(mp_id, "refunded")
+    assert till.told(mp_id).done == 1
+    alert.refresh_from_db()
+    assert alert.resolved_at is not None
 
 
 def test_what_is_none_of_ours_is_done_with(till: Till) -> None:
     mp_id = till.pay(till.checkout(till.order()), external_reference="from-their-own-shop")
-    with capture_logs() as lines:
-        assert till.told(mp_id).done == 1
-    assert not [line for line in lines if line["event"] == "charge_of_no_payment"]
+    assert till.told(mp_id).done == 1
+    assert not Alert.objects.exists()
     assert (Charge.objects.count(), Notification.objects.get().state) == (0, "done")
 
 
