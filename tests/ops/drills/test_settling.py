@@ -39,7 +39,8 @@ def test_mercado_pago_is_asked_about_what_was_open(world: World, emulator: Emula
     out = StringIO()
     call_command("settle_recovery", "--moment", "2026-11-24T12:00:00", stdout=out)
     payment.refresh_from_db()
-    assert payment.next_check_at is not None and payment.next_check_at <= timezone.now()
+    assert payment.next_check_at is not None
+    assert payment.next_check_at <= timezone.now()
     assert Job.objects.filter(kind="payments.reconciliation.jobs.sweep").exists()
     assert "about 1 open payments" in out.getvalue()
     assert AuditEntry.objects.get(action="recovery.settled").data["moment"] == "2026-11-24T12:00:00+00:00"
