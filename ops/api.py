@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field
 from accounts.doors import admin
 from core.doors import caller_of
 from core.errors import AppError
-from core.http import Schema, errors
+from core.http import Schema, StrictBody, errors
 from core.jobs import enqueue
 from core.jobs.queries import job_by_id
 from ops.backups.bundles.keys import bundle_keys
@@ -60,7 +60,7 @@ class JobStarted(Schema):
     job_id: UUID
 
 
-class RestoreIn(Schema):
+class RestoreIn(StrictBody):
     backup_id: UUID | None = None
     at: AwareDatetime | None = None
     preview: bool = False

@@ -1,7 +1,8 @@
 """What every API door shares: schemas, error answers, and the scope around an operation."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import wraps
 from typing import Annotated, Any
 
@@ -14,7 +15,8 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.errors import AppError, MethodNotAllowed, TooLarge
 
@@ -40,6 +42,42 @@ class Schema(BaseModel):
     """
 
     model_config = ConfigDict(extra="ignore", from_attributes=True)
+
+
+MISSPELT = 0.8  # how alike two names are from which on one is taken for the other
+LONGEST_NAME = 40  # of a field: what is longer resembles none
+
+
+class Body(Schema):
+    """A request body that refuses a misspelt field: `choises` would be an order without its choices.
+
+    What resembles no field is ignored all the same, as clients send along what they were given.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_misspelling(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (unknown := given.keys() - cls.model_fields.keys()):
+            for name in sorted(str(one) for one in unknown if len(str(one)) <= LONGEST_NAME):
+                if meant := _resembled(name.lower(), cls.model_fields):
+                    facts = {"unknown": name, "meant": meant}
+                    raise PydanticCustomError("misspelt_field", "There is no field {unknown}. Is {meant} meant?", facts)
+        return given
+
+
+def _resembled(name: str, fields: Iterable[str]) -> str | None:
+    """The field that has the same letters, or nearly the same."""
+    swapped = (field for field in fields if sorted(field) == sorted(name))
+    return next(swapped, None) or next(iter(get_close_matches(name, fields, n=1, cutoff=MISSPELT)), None)
+
+
+class StrictBody(Schema):
+    """A request body that moves money, or changes what cannot be changed back: a field that it does not know is refused by its name.
+
+    A refund whose `amount` is misspelt would otherwise be one of everything.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class ErrorOut(ninja.Schema):

@@ -13,7 +13,7 @@ from ninja.decorators import decorate_view
 from pydantic import Field
 
 from core.errors import BadRequest, TooLarge
-from core.http import ErrorOut, Schema, ValidationOut, errors, json_error, scoped, text
+from core.http import Body, ErrorOut, Schema, ValidationOut, errors, json_error, scoped, text
 from core.money import LARGEST
 from shop.menu import actions, forms
 from shop.menu.data import ChoiceDraft, OptionDraft, ProductFields
@@ -41,13 +41,13 @@ Delta = Annotated[Decimal, Field(ge=-LARGEST, le=LARGEST)]
 Stock = Annotated[int, Field(ge=0, le=forms.MOST_STOCK)]
 
 
-class ChoiceIn(Schema):
+class ChoiceIn(Body):
     name: OptionName
     price_delta: Delta = Decimal(0)
     available: bool | None = None
 
 
-class OptionIn(Schema):
+class OptionIn(Body):
     name: OptionName
     min: Annotated[int, Field(ge=0, le=forms.MOST_CHOICES)] = 0
     max: Annotated[int, Field(ge=1, le=forms.MOST_CHOICES)] = 1
@@ -57,7 +57,7 @@ class OptionIn(Schema):
 Options = Annotated[list[OptionIn], Field(max_length=forms.MOST_GROUPS)]
 
 
-class ProductIn(Schema):
+class ProductIn(Body):
     name: ProductName
     description: Description = ""
     category: CategoryName
@@ -69,7 +69,7 @@ class ProductIn(Schema):
     options: Options = []
 
 
-class ProductPatch(Schema):
+class ProductPatch(Body):
     """What is left out stays. A null is as if it had been left out, but for `stock`, where it means: not counted."""
 
     name: ProductName | None = None
@@ -112,7 +112,7 @@ class ProductOut(Schema):
     image: str | None
 
 
-class CategoryIn(Schema):
+class CategoryIn(Body):
     name: CategoryName
 
 
@@ -122,7 +122,7 @@ class CategoryOut(Schema):
     position: int
 
 
-class OrderIn(Schema):
+class OrderIn(Body):
     ids: Ids
 
 

@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field
 
 from core.doors import caller_of, caller_or_none
 from core.errors import AppError, BadRequest, NotSignedIn
-from core.http import Schema, errors, json_error, scoped, text
+from core.http import Body, Schema, errors, json_error, scoped, text
 from shop.orders import actions, queries
 from shop.orders.data import MOST_LINES, MOST_OF_A_LINE, Guest, NewLine, NewOrder
 from shop.orders.errors import AnotherCafeteria
@@ -35,20 +35,20 @@ Amount = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 StatusName = Literal["pending", "confirmed", "preparing", "ready", "completed", "cancelled"]
 
 
-class LineIn(Schema):
+class LineIn(Body):
     product_id: Id
     quantity: Annotated[int, Field(ge=1, le=MOST_OF_A_LINE)]
     choices: Annotated[list[Id], Field(max_length=50)] = []
     notes: text(most=200) = ""  # type: ignore[valid-type]
 
 
-class GuestIn(Schema):
+class GuestIn(Body):
     name: text(least=1, most=80)  # type: ignore[valid-type]
     phone: text(most=40) = ""  # type: ignore[valid-type]
     email: text(most=254) = ""  # type: ignore[valid-type]
 
 
-class OrderIn(Schema):
+class OrderIn(Body):
     items: Annotated[list[LineIn], Field(min_length=1, max_length=MOST_LINES)]
     notes: text(most=1000) | None = None  # type: ignore[valid-type]
     pickup_at: AwareDatetime | None = None
@@ -58,7 +58,7 @@ class OrderIn(Schema):
     guest: GuestIn | None = None
 
 
-class StatusIn(Schema):
+class StatusIn(Body):
     status: StatusName
 
 

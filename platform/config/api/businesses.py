@@ -15,7 +15,7 @@ from accounts.doors import guest_or_signed_in, owner, signed_in
 from core.audit.actions import record
 from core.doors import caller_of, caller_or_none
 from core.errors import NotAllowed
-from core.http import Schema, errors, text
+from core.http import Body, Schema, errors, text
 from core.identity.callers import Caller
 from shop.menu.api import ProductIn, ProductOut, menu_answer, new_product
 from shop.menu.queries import current_menu
@@ -62,7 +62,7 @@ Currency = Annotated[str, Field(max_length=3), AfterValidator(_valid("currency")
 Slug = Annotated[str, Field(max_length=63), AfterValidator(_slug)]
 
 
-class BusinessIn(Schema):
+class BusinessIn(Body):
     name: Name
     description: Description = ""
     address: Address = ""
@@ -71,7 +71,7 @@ class BusinessIn(Schema):
     currency: Currency = "ARS"
 
 
-class BusinessPut(Schema):
+class BusinessPut(Body):
     """The whole of what can be changed; what is left out is set back, but for time zone and currency."""
 
     name: Name
@@ -81,7 +81,7 @@ class BusinessPut(Schema):
     currency: Currency | None = None
 
 
-class BusinessPatch(Schema):
+class BusinessPatch(Body):
     name: Name | None = None
     description: Description | None = None
     address: Address | None = None

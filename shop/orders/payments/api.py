@@ -19,7 +19,7 @@ from pydantic import Field
 
 from core.doors import OptionalBearer, caller_of, caller_or_none
 from core.errors import NotSignedIn
-from core.http import Schema, errors, scoped
+from core.http import Schema, StrictBody, errors, scoped
 from core.identity.callers import Caller
 from payments.gateway.errors import GatewayRefused
 from payments.ledger.actions import open_checkout
@@ -59,7 +59,7 @@ class SecretOrBearer(OptionalBearer):
 secret_or_signed_in = SecretOrBearer(authenticate_bearer)
 
 
-class PreferenceIn(Schema):
+class PreferenceIn(StrictBody):
     order_id: OrderId
     amount: Annotated[Amount, Field(description="All that is due on the order, which is checked: its total less what has been paid")]
 
@@ -71,7 +71,7 @@ class PreferenceOut(Schema):
     sandbox_init_point: str
 
 
-class RefundIn(Schema):
+class RefundIn(StrictBody):
     amount: Annotated[Amount | None, Field(description="How much goes back; without it all that is left")] = None
 
 
