@@ -39,3 +39,10 @@ class RestoreFailed(AppError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason=reason)
+
+
+class RestoreIsLive(AppError):
+    """It is too late to stop this restore: what it brings back is live, or it has ended. Undo it instead."""
+
+    code = "restore_is_live"
+    status = 409

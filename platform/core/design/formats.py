@@ -2,19 +2,21 @@
 
 import json
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_datetime, format_timedelta
+from babel.numbers import format_decimal
+from babel.units import format_unit
 from django.utils.translation import get_language
 
 from core.money import DECIMALS, quantize
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
-Kind = Literal["time", "date", "datetime"]
-PATTERNS: dict[Kind, str] = {"time": "HH:mm", "date": "d MMM y", "datetime": "EEE d MMM, HH:mm"}
+Kind = Literal["time", "date", "datetime", "exact"]
+PATTERNS: dict[Kind, str] = {"time": "HH:mm", "date": "d MMM y", "datetime": "EEE d MMM, HH:mm", "exact": "d MMM y, HH:mm:ss"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,24 @@ def format_moment(moment: datetime, timezone: str, kind: Kind = "time") -> str:
 def format_day(day: date) -> str:
     """A calendar day in the active language: `24 nov 2025`."""
     return format_date(day, PATTERNS["date"], locale=_babel_locale())
+
+
+def format_ago(moment: datetime, now: datetime) -> str:
+    """`hace 3 horas`, `in 2 days`: how far from now, in the active language and the largest unit that fits."""
+    return format_timedelta(moment - now, add_direction=True, threshold=1.5, locale=_babel_locale())
+
+
+def format_lasting(seconds: float) -> str:
+    """`0,04 s`, `12 s`, `3 min`: how long something took or takes, in the active language."""
+    if seconds >= 90:
+        return format_timedelta(timedelta(seconds=seconds), threshold=1.5, format="short", locale=_babel_locale())
+    rounded = round(seconds, 2) if seconds < 10 else round(seconds)
+    return format_unit(rounded, "duration-second", "short", locale=_babel_locale())
+
+
+def format_count(number: int) -> str:
+    """`12.345` or `12,345`, as the active language writes it."""
+    return format_decimal(number, locale=_babel_locale())
 
 
 def _babel_locale() -> str:

@@ -11,11 +11,12 @@ from django.template.context import Context
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone as clock
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.design.drawings import DRAWINGS, drawing_for
-from core.design.formats import NO_BREAK, Kind, format_day, format_moment, format_money
+from core.design.formats import NO_BREAK, Kind, format_ago, format_count, format_day, format_lasting, format_moment, format_money
 
 register = template.Library()
 
@@ -57,6 +58,27 @@ def local_time(moment: datetime | None, timezone: str, kind: Kind = "time") -> s
 def time_since(moment: datetime, timezone: str) -> str:
     """How long ago, kept counting by comanda.js; without it, the time of day."""
     return format_html('<time datetime="{}" data-since>{}</time>', moment.isoformat(), format_moment(moment, timezone))
+
+
+@register.simple_tag
+def ago(moment: datetime | None, timezone: str) -> str:
+    """`hace 3 horas`, with the exact moment in that zone for whoever points at it."""
+    if moment is None:
+        return ""
+    exact = f"{format_moment(moment, timezone, 'exact')} ({timezone})"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, format_ago(moment, clock.now()))
+
+
+@register.filter
+def lasting(seconds: float | None) -> str:
+    """How long something took: `0,04 s`."""
+    return "" if seconds is None else format_lasting(seconds)
+
+
+@register.filter
+def count(number: int | None) -> str:
+    """`12.345`, as the active language writes it."""
+    return "" if number is None else format_count(number)
 
 
 @register.filter
