@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -35,6 +36,11 @@ def open_cafeterias() -> QuerySet[Cafeteria]:
 def cafeterias_of(owner_id: int) -> QuerySet[Cafeteria]:
     """Those of an owner that are not closed, by name."""
     return Cafeteria.objects.filter(owner_id=owner_id).exclude(status=Cafeteria.Status.CLOSED).order_by("name", "id")
+
+
+def slugs_of(uuids: Collection[UUID]) -> dict[UUID, str]:
+    """Of those that there are."""
+    return dict(Cafeteria.objects.filter(uuid__in=uuids).values_list("uuid", "slug"))
 
 
 def _ref(found: QuerySet[Cafeteria]) -> TenantRef:

@@ -261,17 +261,21 @@ def _finish(restore: Restore) -> None:
     report = reconcile_money(cafeteria_uuid=restore.cafeteria_uuid, since=restore.moment)
     restore.report = {**restore.report, "money": signed_report(money_report(report))}
     restore.phase, restore.finished_at = Phase.DONE, timezone.now()
-    restore.save(update_fields=["report", "phase", "finished_at"])
-    record("restore.done", cafeteria_uuid=restore.cafeteria_uuid, target=str(restore.pk), label=restore.requested_by)
+    with transaction.atomic():
+        restore.save(update_fields=["report", "phase", "finished_at"])
+        record("restore.done", cafeteria_uuid=restore.cafeteria_uuid, target=str(restore.pk), label=restore.requested_by)
     log.info("restore_done", about=str(restore.cafeteria_uuid), away=restore.away_seconds, recreated=len(report.recreated))
 
 
 def _fail(restore: Restore, why: str) -> None:
     """Before the exchange: nothing live has changed."""
     side = restore.side_schema
-    changed = Restore.objects.filter(pk=restore.pk, phase__in=(Phase.WAITING, Phase.BUILT)).update(
-        phase=Phase.FAILED, error=why[:500], finished_at=timezone.now()
-    )
+    with transaction.atomic():
+        changed = Restore.objects.filter(pk=restore.pk, phase__in=(Phase.WAITING, Phase.BUILT)).update(
+            phase=Phase.FAILED, error=why[:500], finished_at=timezone.now()
+        )
+        if changed:
+            record("restore.failed", cafeteria_uuid=restore.cafeteria_uuid, target=str(restore.pk), label=restore.requested_by)
     if changed and side and schema_exists(side):
         drop_schema(side)
     restore.refresh_from_db()

@@ -118,3 +118,37 @@ def web_address(name: str, *, hint: str) -> tuple[str, str, int | None]:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
         raise ImproperlyConfigured(f"{name} is {address!r}. {hint}")
     return parts.scheme, parts.hostname.lower().rstrip("."), port
+def webhook_address(name: str, *, plain: bool) -> str:
+    """The https address that messages are posted to, or nothing. It is a secret, so no error quotes it. Plain http only if `plain`."""
+    value = text(name)
+    parts = urlsplit(value)
+    if value and not (parts.hostname and (parts.scheme == "https" or (plain and parts.scheme == "http"))):
+        raise ImproperlyConfigured(f"{name} is not an https address. Copy it from the page of the incoming webhook.")
+    return value
+
+
+def mail_server(name: str, *, plain_anywhere: bool) -> dict[str, object] | None:
+    """Django's settings of a mail server, or None when there is none: smtps:// is TLS from the start, smtp:// becomes TLS by STARTTLS.
+
+    smtp+plain:// stays plain: to this machine, or anywhere in development. No error quotes the value, which has a password.
+    """
+    value = text(name)
+    if not value:
+        return None
+    hint = f"Write {name} as smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465, with % codes in the password."
+    parts = urlsplit(value)
+    try:
+        port = parts.port
+    except ValueError:
+        raise ImproperlyConfigured(f"The port in {name} is not a number. {hint}") from None
+    if parts.scheme not in {"smtp", "smtps", "smtp+plain"} or not parts.hostname or parts.path.strip("/"):
+        raise ImproperlyConfigured(f"{name} is not the address of a mail server. {hint}")
+    is_plain = parts.scheme == "smtp+plain"
+    if is_plain and parts.hostname not in {"localhost", "127.0.0.1", "::1"} and not plain_anywhere:
+        raise ImproperlyConfigured(f"{name} is plain to another machine, where anybody could read along. {hint}")
+    options: dict[str, object] = {"host": parts.hostname, "port": port, "timeout": 10}
+    options |= {"username": unquote(parts.username or ""), "password": unquote(parts.password or "")}
+    options |= {"use_tls": parts.scheme == "smtp", "use_ssl": parts.scheme == "smtps"}
+    return {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
+
+

@@ -34,6 +34,7 @@ PUBLIC_SCHEME, BASE_DOMAIN, PUBLIC_PORT = env.web_address(
     "PUBLIC_URL", hint="Set it to the platform's own address, for example https://comanda.example or http://localhost:8000."
 )
 HTTPS = PUBLIC_SCHEME == "https"
+PLATFORM_URL = f"{PUBLIC_SCHEME}://{BASE_DOMAIN}{f':{PUBLIC_PORT}' if PUBLIC_PORT else ''}"
 if not DEVELOPMENT and not HTTPS:
     raise ImproperlyConfigured("PUBLIC_URL is not https. People's sign-ins and payments need https outside development.")
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)  # How many proxies in front add to X-Forwarded-For.
@@ -285,5 +286,22 @@ configure_sentry(dsn=env.text("SENTRY_DSN"), environment=COMANDA_ENV, release=RE
 
 USE_X_FORWARDED_HOST = False
 SECURE_CONTENT_TYPE_NOSNIFF = True
+    "core.notices.jobs.look": {"every": 60, "queue": "short"},
+    "core.notices.jobs.prune": {"every": 86400, "at": "08:50", "queue": "short"},
+}
+
+# --- Mail, and what operators are told ----------------------------------------------------------------------------------------
+EMAIL_URL = env.text("EMAIL_URL")
+MAIL_ENABLED = DEVELOPMENT or bool(EMAIL_URL)  # In development mails are files of the data folder, unless there is a server.
+MAILERS = {
+    "default": env.mail_server("EMAIL_URL", plain_anywhere=DEVELOPMENT)
+    or {"BACKEND": "core.mail.FileBackend", "OPTIONS": {"folder": DATA_FOLDER / "mail"}}
 TEST_RUNNER = "django.test.runner.DiscoverRunner"
+MAIL_FROM = env.text("MAIL_FROM") or f"Comanda <no-reply@{BASE_DOMAIN}>"
+OPS_EMAILS = env.words("OPS_EMAILS")
+SLACK_WEBHOOK_URL = env.webhook_address("SLACK_WEBHOOK_URL", plain=DEVELOPMENT)  # A secret: whoever has it can write there.
+if OPS_EMAILS and not MAIL_ENABLED:
+    raise ImproperlyConfigured("OPS_EMAILS is set without EMAIL_URL. Set both, or neither.")
+RUNBOOKS_URL = env.text("RUNBOOKS_URL").rstrip("/")  # Where docs/runbooks can be read; empty: messages name the file.
+CAFETERIA_SLUGS = "tenants.queries.slugs_of"  # What core, which stands below tenants, names cafeterias by.
 SILENCED_SYSTEM_CHECKS: list[str] = []

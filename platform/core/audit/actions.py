@@ -3,6 +3,7 @@ from uuid import UUID
 
 from core.audit.models import AuditEntry
 from core.identity.callers import Caller
+from core.notices.actions import note_act
 from core.request_context import request_facts
 
 
@@ -11,6 +12,7 @@ def record(
 ) -> AuditEntry:
     """Writes one entry, in the caller's transaction: an act that is rolled back leaves none.
 
+    Operators are told of some (core.notices.actions.TOLD_ACTS).
     Without an actor it was a command or a job, described by `label`. `data` is JSON and must hold no secret.
     """
     entry = AuditEntry(
@@ -24,4 +26,5 @@ def record(
         request_id=request_facts().get("request_id", ""),
     )
     entry.save(force_insert=True)
+    note_act(action, cafeteria_uuid=cafeteria_uuid, target=target)
     return entry

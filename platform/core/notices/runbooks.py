@@ -1,0 +1,21 @@
+"""What to do about each kind of alert and act: a file of docs/runbooks. A test finds each kind that the product raises here."""
+
+RUNBOOKS = {
+    "backups.": "backups-and-proofs",
+    "backups.offsite": "offsite-copies",
+    "backups.local_damaged": "offsite-copies",
+    "billing.": "billing",
+    "cafeteria.": "billing",
+    "notices.": "notices",
+    "payments.": "payments",
+    "payments.books_differ": "money-differs",
+    "recovery.": "database-down",
+    "restore.": "one-cafeteria-damaged",
+    "test": "notices",
+}
+
+
+def runbook_of(kind: str) -> str:
+    """Its path in the repository; the longest prefix of the kind counts. Empty for a kind that has none."""
+    found = max((prefix for prefix in RUNBOOKS if kind.startswith(prefix)), key=len, default="")
+    return f"docs/runbooks/{RUNBOOKS[found]}.md" if found else ""
