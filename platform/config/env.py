@@ -107,17 +107,6 @@ def storage_address(name: str, *, plain_anywhere: bool) -> str:
     return value
 
 
-def web_address(name: str, *, hint: str) -> tuple[str, str, int | None]:
-    """(scheme, host, port or None) of an http(s) address."""
-    address = required(name, hint=hint)
-    parts = urlsplit(address)
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise ImproperlyConfigured(f"The port in {name} is not a number. {hint}") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-        raise ImproperlyConfigured(f"{name} is {address!r}. {hint}")
-    return parts.scheme, parts.hostname.lower().rstrip("."), port
 def webhook_address(name: str, *, plain: bool) -> str:
     """The https address that messages are posted to, or nothing. It is a secret, so no error quotes it. Plain http only if `plain`."""
     value = text(name)
@@ -152,3 +141,14 @@ def mail_server(name: str, *, plain_anywhere: bool) -> dict[str, object] | None:
     return {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}
 
 
+def web_address(name: str, *, hint: str) -> tuple[str, str, int | None]:
+    """(scheme, host, port or None) of an http(s) address."""
+    address = required(name, hint=hint)
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"The port in {name} is not a number. {hint}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+        raise ImproperlyConfigured(f"{name} is {address!r}. {hint}")
+    return parts.scheme, parts.hostname.lower().rstrip("."), port

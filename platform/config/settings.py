@@ -33,8 +33,8 @@ VAULT_KEYS = check_keys(env.words("VAULT_KEYS"))  # They encrypt the cafeterias'
 PUBLIC_SCHEME, BASE_DOMAIN, PUBLIC_PORT = env.web_address(
     "PUBLIC_URL", hint="Set it to the platform's own address, for example https://comanda.example or http://localhost:8000."
 )
-HTTPS = PUBLIC_SCHEME == "https"
 PLATFORM_URL = f"{PUBLIC_SCHEME}://{BASE_DOMAIN}{f':{PUBLIC_PORT}' if PUBLIC_PORT else ''}"
+HTTPS = PUBLIC_SCHEME == "https"
 if not DEVELOPMENT and not HTTPS:
     raise ImproperlyConfigured("PUBLIC_URL is not https. People's sign-ins and payments need https outside development.")
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)  # How many proxies in front add to X-Forwarded-For.
@@ -275,17 +275,6 @@ PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "shop.money.books.jobs.check_money": {"every": 86400, "at": "07:30", "queue": "long"},
     "payments.inbox.jobs.prune": {"every": 86400, "at": "08:30", "queue": "short"},
     "core.alerts.jobs.prune": {"every": 86400, "at": "08:40", "queue": "short"},
-}
-
-# --- Watching -------------------------------------------------------------------------------------------------------------
-METRICS_TOKEN = env.text("METRICS_TOKEN")  # Without one, /metrics answers this machine only.
-LOG_REQUESTS = env.boolean("LOG_REQUESTS", default=not DEVELOPMENT)
-LOGGING_CONFIG = None
-configure_logging(json_lines=env.text("LOG_FORMAT", "text" if DEVELOPMENT else "json") == "json", level=env.text("LOG_LEVEL", "INFO"))
-configure_sentry(dsn=env.text("SENTRY_DSN"), environment=COMANDA_ENV, release=RELEASE)
-
-USE_X_FORWARDED_HOST = False
-SECURE_CONTENT_TYPE_NOSNIFF = True
     "core.notices.jobs.look": {"every": 60, "queue": "short"},
     "core.notices.jobs.prune": {"every": 86400, "at": "08:50", "queue": "short"},
 }
@@ -296,7 +285,7 @@ MAIL_ENABLED = DEVELOPMENT or bool(EMAIL_URL)  # In development mails are files 
 MAILERS = {
     "default": env.mail_server("EMAIL_URL", plain_anywhere=DEVELOPMENT)
     or {"BACKEND": "core.mail.FileBackend", "OPTIONS": {"folder": DATA_FOLDER / "mail"}}
-TEST_RUNNER = "django.test.runner.DiscoverRunner"
+}
 MAIL_FROM = env.text("MAIL_FROM") or f"Comanda <no-reply@{BASE_DOMAIN}>"
 OPS_EMAILS = env.words("OPS_EMAILS")
 SLACK_WEBHOOK_URL = env.webhook_address("SLACK_WEBHOOK_URL", plain=DEVELOPMENT)  # A secret: whoever has it can write there.
@@ -304,4 +293,15 @@ if OPS_EMAILS and not MAIL_ENABLED:
     raise ImproperlyConfigured("OPS_EMAILS is set without EMAIL_URL. Set both, or neither.")
 RUNBOOKS_URL = env.text("RUNBOOKS_URL").rstrip("/")  # Where docs/runbooks can be read; empty: messages name the file.
 CAFETERIA_SLUGS = "tenants.queries.slugs_of"  # What core, which stands below tenants, names cafeterias by.
+
+# --- Watching -------------------------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.text("METRICS_TOKEN")  # Without one, /metrics answers this machine only.
+LOG_REQUESTS = env.boolean("LOG_REQUESTS", default=not DEVELOPMENT)
+LOGGING_CONFIG = None
+configure_logging(json_lines=env.text("LOG_FORMAT", "text" if DEVELOPMENT else "json") == "json", level=env.text("LOG_LEVEL", "INFO"))
+configure_sentry(dsn=env.text("SENTRY_DSN"), environment=COMANDA_ENV, release=RELEASE)
+
+USE_X_FORWARDED_HOST = False
+SECURE_CONTENT_TYPE_NOSNIFF = True
+TEST_RUNNER = "django.test.runner.DiscoverRunner"
 SILENCED_SYSTEM_CHECKS: list[str] = []
