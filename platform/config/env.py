@@ -4,7 +4,7 @@ import os
 import re
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -13,19 +13,34 @@ FALSE = {"0", "false", "no", "off", ""}
 
 
 def required(name: str, *, hint: str) -> str:
+def given(name: str) -> str | None:
+    """The variable's value, or what the file holds that NAME_FILE leads to, as secrets of containers come. None when there is neither."""
+    value, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
+    if not file:
+        return value
+    if value:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set. Keep one of them.")
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ImproperlyConfigured(f"{name}_FILE leads to {file}, which cannot be read ({reason}). Put the secret there.") from error
+
+
     """The variable's value; ImproperlyConfigured with the hint when it is unset or empty."""
-    value = os.environ.get(name, "")
+    value = given(name)
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {hint}")
     return value
 
 
 def text(name: str, default: str = "") -> str:
-    return os.environ.get(name, default)
+    value = given(name)
+    return default if value is None else value
 
 
 def boolean(name: str, *, default: bool) -> bool:
-    value = os.environ.get(name)
+    value = given(name)
     if value is None:
         return default
     if value.lower() in TRUE:
@@ -36,7 +51,7 @@ def boolean(name: str, *, default: bool) -> bool:
 
 
 def integer(name: str, default: int, *, least: int = 0) -> int:
-    value = os.environ.get(name, "")
+    value = text(name)
     if not value:
         return default
     if not value.isdecimal() or int(value) < least:
@@ -61,8 +76,11 @@ def path(name: str, default: Path) -> Path:
     return Path(text(name) or default).expanduser().resolve()
 
 
-def database(name: str, *, hint: str) -> dict[str, object]:
-    """Django's connection settings from a postgresql:// address, e.g. postgresql://user:password@host:5432/name?host=/socket/dir."""
+def database(name: str, *, hint: str, password: str = "") -> dict[str, object]:
+    """Django's connection settings from a postgresql:// address, e.g. postgresql://user:password@host:5432/name?host=/socket/dir.
+
+    `password` is for an address without one.
+    """
     address = required(name, hint=hint)
     parts = urlsplit(address)
     if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
@@ -78,7 +96,7 @@ def database(name: str, *, hint: str) -> dict[str, object]:
     return {
         "NAME": unquote(parts.path.strip("/")),
         "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
+        "PASSWORD": unquote(parts.password or "") or password,
         "HOST": socket_folder or parts.hostname or "",
         "PORT": str(port or options.pop("port", "")),
         "OPTIONS": {key: unquote(value) for key, value in options.items()},
@@ -97,6 +115,16 @@ def storage_address(name: str, *, plain_anywhere: bool) -> str:
     """An S3 server's http(s) address, or nothing. Plain http goes no further than this machine, or anywhere in development."""
     value = text(name).rstrip("/")
     if not value:
+def with_password(name: str, password: str) -> str:
+    """The address of a database with the password in it, unless it has one or there is none."""
+    address = text(name)
+    parts = urlsplit(address)
+    if not address or not password or parts.password or not parts.username:
+        return address
+    user, place = parts.netloc.rsplit("@", 1)
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
+
+
         return ""
     hint = f"Set {name} to the server's own address, such as https://s3.example.com, without user, bucket or path."
     parts = urlsplit(value)

@@ -17,9 +17,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # --- Where this copy runs -------------------------------------------------------------------------------------------------
 COMANDA_ENV = env.text("COMANDA_ENV", "development")
-if COMANDA_ENV not in {"development", "production"}:
-    raise ImproperlyConfigured(f"COMANDA_ENV is {COMANDA_ENV!r}. Set it to development or production.")
+if COMANDA_ENV not in {"development", "staging", "production"}:
+    raise ImproperlyConfigured(f"COMANDA_ENV is {COMANDA_ENV!r}. Set it to development, staging or production.")
 DEVELOPMENT = COMANDA_ENV == "development"
+PRODUCTION = COMANDA_ENV == "production"  # staging is the same, but for where its money and its files go: no real money, its own network
 DEBUG = False  # Errors look in development as they do in production; the traceback is in the log.
 RELEASE = env.text("COMANDA_RELEASE", "unreleased")
 
@@ -80,10 +81,11 @@ APPEND_SLASH = False
 DATABASE_HINT = "Set it to postgresql://user:password@host:5432/name, or use `make run`, which brings its own PostgreSQL."
 DATABASES = {
     "default": {
-        **env.database("DATABASE_URL", hint=DATABASE_HINT),
+        **env.database("DATABASE_URL", hint=DATABASE_HINT, password=DATABASE_PASSWORD),
         "ENGINE": "tenants.backend",
         # A backend's catalogue caches grow with each cafeteria that it visits and never shrink: bound its life.
         "CONN_MAX_AGE": env.integer("CONN_MAX_AGE", 120),
+DATABASE_PASSWORD = env.text("DATABASE_PASSWORD")  # for addresses without one
         "CONN_HEALTH_CHECKS": False,
         # A transaction pooler may sit in front.
         "DISABLE_SERVER_SIDE_CURSORS": True,
@@ -92,7 +94,7 @@ DATABASES = {
     },
 }
 # Session locks, LISTEN and migrations go past the pooler.
-DATABASE_DIRECT_URL = env.text("DATABASE_DIRECT_URL")
+DATABASE_DIRECT_URL = env.with_password("DATABASE_DIRECT_URL", DATABASE_PASSWORD)
 
 # --- People ---------------------------------------------------------------------------------------------------------------
 PASSWORD_HASHERS = ["core.passwords.Argon2PasswordHasher"]
@@ -153,7 +155,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_FOLDER / "static"
+STATIC_ROOT = env.path("STATIC_ROOT", DATA_FOLDER / "static")
 MEDIA_URL = "/media/"
 MEDIA_ROOT = DATA_FOLDER / "media"
 STORAGES = {
@@ -188,7 +190,7 @@ BACKUP_FOLDER = env.path("BACKUP_FOLDER", DATA_FOLDER / "backups")
 BACKUP_MEDIA = "shop.menu.pictures.queries.picture_keys"  # Which files belong to a cafeteria's rows.
 # Off-site: any S3, when S3_BUCKET is set. It holds only what is encrypted with BACKUP_KEYS.
 S3_BUCKET, S3_PREFIX = env.bucket("S3_BUCKET"), env.text("S3_PREFIX").strip("/")
-S3_ENDPOINT = env.storage_address("S3_ENDPOINT", plain_anywhere=DEVELOPMENT)  # empty: Amazon's
+S3_ENDPOINT = env.storage_address("S3_ENDPOINT", plain_anywhere=not PRODUCTION)  # empty: Amazon's
 S3_REGION = env.text("S3_REGION") or "us-east-1"
 S3_ACCESS_KEY, S3_SECRET_KEY = env.text("S3_ACCESS_KEY"), env.text("S3_SECRET_KEY")
 if S3_BUCKET and not (S3_ACCESS_KEY and S3_SECRET_KEY):
@@ -199,9 +201,9 @@ RESTORE_MAX_BYTES = env.integer("RESTORE_MAX_GIB", 64, least=1) * 1024**3  # Wha
 # --- Mercado Pago -----------------------------------------------------------------------------------------------------------
 MERCADOPAGO_URL = env.text("MERCADOPAGO_URL", "https://api.mercadopago.com").rstrip("/")
 MERCADOPAGO_AUTH_URL = env.text("MERCADOPAGO_AUTH_URL", "https://auth.mercadopago.com").rstrip("/")
-if not DEVELOPMENT and (MERCADOPAGO_URL, MERCADOPAGO_AUTH_URL) != ("https://api.mercadopago.com", "https://auth.mercadopago.com"):
+if PRODUCTION and (MERCADOPAGO_URL, MERCADOPAGO_AUTH_URL) != ("https://api.mercadopago.com", "https://auth.mercadopago.com"):
     raise ImproperlyConfigured(
-        "MERCADOPAGO_URL and MERCADOPAGO_AUTH_URL are for development. Unset them: production talks to Mercado Pago."
+        "MERCADOPAGO_URL and MERCADOPAGO_AUTH_URL are for development and staging. Unset them: production talks to Mercado Pago."
     )
 MERCADOPAGO_CLIENT_ID = env.text("MERCADOPAGO_CLIENT_ID")  # The platform's application; without one no account can be connected.
 MERCADOPAGO_CLIENT_SECRET = env.text("MERCADOPAGO_CLIENT_SECRET")
