@@ -44,6 +44,18 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return pages.sign_out_page(request, platform_realm, home=reverse("landing"))
 
 
+@page(access="anyone")
+@require_http_methods(["GET", "HEAD", "POST"])
+def forgotten_password(request: HttpRequest) -> HttpResponse:
+    return pages.forgotten_password_page(request, platform_realm, mail_job="accounts.jobs.mail_reset_link")
+
+
+@page(access="anyone")
+@require_http_methods(["GET", "HEAD", "POST"])
+def choose_password(request: HttpRequest) -> HttpResponse:
+    return pages.choose_password_page(request, platform_realm, home=reverse("home"))
+
+
 @page(access="signed_in")
 @require_http_methods(["GET", "HEAD", "POST"])
 def change_password(request: HttpRequest) -> HttpResponse:

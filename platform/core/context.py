@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import get_language
 
@@ -19,5 +20,6 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "cafeteria": tenant,
         "brand": BRANDS.get(getattr(tenant, "brand", ""), BRANDS[DEFAULT_BRAND]),
         "person": getattr(request, "person", None),
+        "mail_enabled": settings.MAIL_ENABLED,
         "flashes": partial(take_flashes, request),
     }

@@ -44,6 +44,20 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return pages.sign_out_page(request, realm_of(request), home="/")
 
 
+@cafeteria_page(access="anyone", scope=False)
+@require_http_methods(["GET", "HEAD", "POST"])
+def forgotten_password(request: HttpRequest) -> HttpResponse:
+    tenant: TenantRef = request.tenant  # type: ignore[attr-defined]
+    job = "shop.people.jobs.mail_reset_link"
+    return pages.forgotten_password_page(request, realm_of(request), mail_job=job, cafeteria_uuid=tenant.uuid)
+
+
+@cafeteria_page(access="anyone", scope=False)
+@require_http_methods(["GET", "HEAD", "POST"])
+def choose_password(request: HttpRequest) -> HttpResponse:
+    return pages.choose_password_page(request, realm_of(request), home="/")
+
+
 @cafeteria_page(access="customer")
 @require_http_methods(["GET", "HEAD", "POST"])
 def account(request: HttpRequest) -> HttpResponse:

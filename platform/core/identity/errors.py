@@ -42,3 +42,10 @@ class WeakPassword(AppError):
 
     def translated(self) -> str:
         return str(self)
+
+
+class ResetLinkInvalid(AppError):
+    """This link has been used or is too old. Ask for a new one."""
+
+    code = "reset_link_invalid"
+    status = 410

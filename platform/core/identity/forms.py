@@ -54,6 +54,24 @@ class ChangePasswordForm(forms.Form):
     )
 
 
+class ForgottenPasswordForm(forms.Form):
+    email = forms.CharField(
+        label=_("E-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "inputmode": "email", "autocapitalize": "none"}),
+    )
+
+
+class NewPasswordForm(forms.Form):
+    new = forms.CharField(
+        label=_("New password"),
+        help_text=_("At least 8 characters. Three or four words that only you would put together are good."),
+        max_length=LONGEST,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "minlength": "8"}),
+    )
+
+
 def mark_wrong_fields(form: forms.Form) -> None:
     """The first wrong field takes the focus, so that a keyboard and a screen reader begin there."""
     for name in form.fields:

@@ -2,22 +2,28 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from core.doors import person_of, safe_next
-from core.errors import AppError, TooManyAttempts
+from core.errors import AppError, NotFound, TooManyAttempts
 from core.flash import flash
-from core.identity import actions
-from core.identity.errors import EmailTaken, WeakPassword, WrongCredentials
-from core.identity.forms import ChangePasswordForm, SignInForm, SignUpForm, mark_wrong_fields
+from core.identity import actions, recovery
+from core.identity.errors import EmailTaken, ResetLinkInvalid, WeakPassword, WrongCredentials
+from core.identity.forms import ChangePasswordForm, ForgottenPasswordForm, NewPasswordForm, SignInForm, SignUpForm, mark_wrong_fields
 from core.identity.realm import Realm
+from core.jobs import enqueue
 from core.sessions import forget_sign_in, remember_sign_in
 from core.throttle import client_address
 
+RESET_LINK = "reset_link"  # the session's key for the token of a mail's link
 FIELD_OF: Mapping[type[AppError], str] = {EmailTaken: "email", WrongCredentials: "current"}
 
 
@@ -79,6 +85,52 @@ def change_password_page(request: HttpRequest, realm: Realm, *, home: str, templ
     failed = tried(form, complete)
     if failed is not None:
         return _form_page(request, template, form, failed, back=home)
+    flash(request, _("Your password is changed. Other devices are signed out."))
+    return HttpResponseRedirect(home)
+
+
+def forgotten_password_page(request: HttpRequest, realm: Realm, *, mail_job: str, cafeteria_uuid: UUID | None = None) -> HttpResponse:
+    """Whoever asks is told the same, whether there is an account or not. `mail_job` takes account_id, page and language."""
+    if not settings.MAIL_ENABLED:
+        raise NotFound
+    form = ForgottenPasswordForm(request.POST or None)
+    template = "core/identity/forgotten_password.html"
+    if request.method != "POST":
+        return render(request, template, {"form": form, "asked": "asked" in request.GET})
+    page, language = reverse("choose_password"), get_language() or settings.LANGUAGE_CODE
+
+    def enqueue_mail(account_id: int) -> None:
+        enqueue(mail_job, cafeteria_uuid=cafeteria_uuid, account_id=account_id, page=page, language=language)
+
+    def complete() -> None:
+        recovery.ask_for_link(realm, email=form.cleaned_data["email"], address=client_address(request), enqueue_mail=enqueue_mail)
+
+    failed = tried(form, complete)
+    return _form_page(request, template, form, failed) if failed is not None else HttpResponseRedirect(f"{request.path}?asked")
+
+
+def choose_password_page(request: HttpRequest, realm: Realm, *, home: str) -> HttpResponse:
+    """Where the mail's link leads. Its token goes into the session at once, so that no address, log or referrer keeps it."""
+    template = "core/identity/choose_password.html"
+    if "token" in request.GET:
+        request.session[RESET_LINK] = request.GET["token"][: recovery.LONGEST]
+        return HttpResponseRedirect(request.path)
+    token, form = str(request.session.get(RESET_LINK, "")), NewPasswordForm(request.POST or None)
+    try:
+        recovery.check_link(realm, token=token)
+    except ResetLinkInvalid as error:
+        return render(request, template, {"refused": error.translated()}, status=error.status)
+    if request.method != "POST":
+        return _form_page(request, template, form)
+
+    def complete() -> None:
+        signed_in = recovery.choose_password(realm, token=token, new=form.cleaned_data["new"], address=client_address(request))
+        request.session.pop(RESET_LINK, None)
+        remember_sign_in(request, signed_in.who)
+
+    failed = tried(form, complete)
+    if failed is not None:
+        return _form_page(request, template, form, failed)
     flash(request, _("Your password is changed. Other devices are signed out."))
     return HttpResponseRedirect(home)
 
