@@ -14,6 +14,7 @@ from ops.health import urlpatterns as health_urls
 from payments.inbox.urls import platform_urls as webhook_urls
 from payments.sellers.urls import urlpatterns as seller_urls
 
+from tenants.urls import urlpatterns as proxy_urls
 platform_api.add_router("", auth_router)
 platform_api.add_router("", businesses_router)
 platform_api.add_router("", ops_router)
@@ -24,6 +25,7 @@ urlpatterns = [
     path("docs", docs_view(platform_api, "/api/v1/openapi.json"), name="docs"),
     *health_urls,
     *shared_urls,
+    *proxy_urls,
     *platform_urls,
     *account_urls,
     *billing_urls,
