@@ -13,12 +13,26 @@ from django.db.models import F
 from django.utils import timezone as clock
 from django.utils.module_loading import import_string
 
+from core.audit.actions import record
+from core.identity.callers import Caller
 from core.jobs import enqueue
 from core.money import DECIMALS
 from tenants import routing
-from tenants.errors import CafeteriaNotFound, CrossedTenantScope, CurrencyInUse, InvalidDetails, InvalidLifecycle, SlugTaken
+from tenants.domains import MOST as MOST_DOMAINS
+from tenants.domains import checked_domain, in_ascii
+from tenants.errors import (
+    CafeteriaNotFound,
+    CrossedTenantScope,
+    CurrencyInUse,
+    DomainTaken,
+    InvalidDetails,
+    InvalidLifecycle,
+    NoSuchDomain,
+    SlugTaken,
+    TooManyDomains,
+)
 from tenants.locks import cafeteria_lock, wait_for_lock
-from tenants.models import Cafeteria, Pulse
+from tenants.models import Cafeteria, Domain, Pulse
 from tenants.provisioning.schema import drop_schema, make_schema
 from tenants.provisioning.template import Template, current_template
 from tenants.queries import ref_for
@@ -134,6 +148,45 @@ def touch_cafeteria(*, cafeteria_id: int) -> Cafeteria:
         cafeteria = _locked(cafeteria_id)
         _save(cafeteria)
     return cafeteria
+
+
+def add_domain(*, cafeteria_id: int, domain: str, by: Caller | None = None, label: str = "") -> Domain:
+    """Its site answers on this domain too, from the next request on. Nothing when it has it already. Audited.
+
+    Raises InvalidDomain, DomainReserved, DomainTaken, TooManyDomains, CafeteriaNotFound (closed too).
+    """
+    name = checked_domain(domain)
+    with transaction.atomic():
+        cafeteria = _locked(cafeteria_id)
+        if cafeteria.status == Status.CLOSED:
+            raise CafeteriaNotFound
+        known = Domain.objects.filter(domain=name).first()
+        if known is not None:
+            if known.tenant_id != cafeteria.pk:
+                raise DomainTaken(domain=name)
+            return known
+        if Domain.objects.filter(tenant_id=cafeteria.pk).count() >= MOST_DOMAINS:
+            raise TooManyDomains(most=MOST_DOMAINS)
+        try:
+            with transaction.atomic():
+                [added] = Domain.objects.bulk_create([Domain(domain=name, tenant_id=cafeteria.pk, is_primary=False)])
+        except IntegrityError:  # Another cafeteria was quicker.
+            raise DomainTaken(domain=name) from None
+        record("cafeteria.domain_added", actor=by, cafeteria_uuid=cafeteria.uuid, target=name[:120], label=label)
+        _save(cafeteria)
+    return added
+
+
+def remove_domain(*, cafeteria_id: int, domain: str, by: Caller | None = None, label: str = "") -> None:
+    """Its site answers 404 on this domain from now on. Audited. Raises NoSuchDomain, CafeteriaNotFound."""
+    name = in_ascii(domain.strip().lower().removesuffix("."))
+    with transaction.atomic():
+        cafeteria = _locked(cafeteria_id)
+        gone, _ = Domain.objects.filter(tenant_id=cafeteria.pk, domain=name).delete()
+        if not gone:
+            raise NoSuchDomain(domain=domain[:80])
+        record("cafeteria.domain_removed", actor=by, cafeteria_uuid=cafeteria.uuid, target=name[:120], label=label)
+        _save(cafeteria)
 
 
 def check_details(details: dict[str, Any]) -> None:

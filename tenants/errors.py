@@ -57,6 +57,40 @@ class SlugReserved(AppError):
     status = 409
 
 
+class InvalidDomain(AppError):
+    """The address "{domain}" is no domain that a site can have. Write it like www.example.com, without https:// and without a path."""
+
+    code = "invalid_domain"
+    status = 422
+
+
+class DomainReserved(AppError):
+    """The domain "{domain}" is the platform's own. Choose one of your own."""
+
+    code = "domain_reserved"
+    status = 409
+
+
+class DomainTaken(AppError):
+    """The domain "{domain}" belongs to another cafeteria."""
+
+    code = "domain_taken"
+    status = 409
+
+
+class TooManyDomains(AppError):
+    """A cafeteria can have {most} domains of its own. Remove one first."""
+
+    code = "too_many_domains"
+    status = 409
+
+
+class NoSuchDomain(NotFound):
+    """This cafeteria has no domain "{domain}"."""
+
+    code = "domain_not_found"
+
+
 class InvalidLifecycle(AppError):
     """A cafeteria that is {status} cannot be {wanted}."""
 

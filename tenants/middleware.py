@@ -12,7 +12,8 @@ from tenants.errors import CafeteriaNotFound, CafeteriaSuspended
 from tenants.refs import TenantRef
 from tenants.routing import is_platform, normalise_host, resolve
 
-HOSTLESS = frozenset({"/health", "/metrics"})  # Probes come by address; they concern the process, not a site.
+# Probes and the proxy's questions come by address; they concern the process, not a site.
+HOSTLESS = frozenset({"/health", "/metrics", "/internal/known-host"})
 HOSTLESS_FOLDERS = ("/health/", "/static/")
 
 
