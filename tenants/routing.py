@@ -50,6 +50,12 @@ def resolve(host: str) -> TenantRef | None:
     return ref
 
 
+def last_known(host: str) -> TenantRef | None:
+    """The cafeteria that was last found for a normalised host, however long ago; asks nobody. For what need not be right."""
+    hit = _cache.get(host)
+    return hit[1] if hit is not None else None
+
+
 def forget(cafeteria_id: int) -> None:
     with _lock:
         for host in [host for host, (_, ref) in _cache.items() if ref.id == cafeteria_id]:

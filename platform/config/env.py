@@ -3,6 +3,7 @@
 import os
 import re
 from decimal import Decimal
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -12,7 +13,6 @@ TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
 
 
-def required(name: str, *, hint: str) -> str:
 def given(name: str) -> str | None:
     """The variable's value, or what the file holds that NAME_FILE leads to, as secrets of containers come. None when there is neither."""
     value, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
@@ -27,6 +27,7 @@ def given(name: str) -> str | None:
         raise ImproperlyConfigured(f"{name}_FILE leads to {file}, which cannot be read ({reason}). Put the secret there.") from error
 
 
+def required(name: str, *, hint: str) -> str:
     """The variable's value; ImproperlyConfigured with the hint when it is unset or empty."""
     value = given(name)
     if not value:
@@ -72,6 +73,17 @@ def words(name: str) -> list[str]:
     return [word.strip() for word in text(name).split(",") if word.strip()]
 
 
+def networks(name: str) -> list[str]:
+    """A comma-separated list of networks or single addresses."""
+    given = words(name)
+    for word in given:
+        try:
+            ip_network(word)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{word!r} in {name} is no network. Write it as 10.0.0.0/8 or 192.0.2.7.") from error
+    return given
+
+
 def path(name: str, default: Path) -> Path:
     return Path(text(name) or default).expanduser().resolve()
 
@@ -103,6 +115,16 @@ def database(name: str, *, hint: str, password: str = "") -> dict[str, object]:
     }
 
 
+def with_password(name: str, password: str) -> str:
+    """The address of a database with the password in it, unless it has one or there is none."""
+    address = text(name)
+    parts = urlsplit(address)
+    if not address or not password or parts.password or not parts.username:
+        return address
+    user, place = parts.netloc.rsplit("@", 1)
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
+
+
 def bucket(name: str) -> str:
     """The name of an S3 bucket, or nothing."""
     value = text(name)
@@ -115,16 +137,6 @@ def storage_address(name: str, *, plain_anywhere: bool) -> str:
     """An S3 server's http(s) address, or nothing. Plain http goes no further than this machine, or anywhere in development."""
     value = text(name).rstrip("/")
     if not value:
-def with_password(name: str, password: str) -> str:
-    """The address of a database with the password in it, unless it has one or there is none."""
-    address = text(name)
-    parts = urlsplit(address)
-    if not address or not password or parts.password or not parts.username:
-        return address
-    user, place = parts.netloc.rsplit("@", 1)
-    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
-
-
         return ""
     hint = f"Set {name} to the server's own address, such as https://s3.example.com, without user, bucket or path."
     parts = urlsplit(value)

@@ -39,6 +39,11 @@ HTTPS = PUBLIC_SCHEME == "https"
 if not DEVELOPMENT and not HTTPS:
     raise ImproperlyConfigured("PUBLIC_URL is not https. People's sign-ins and payments need https outside development.")
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)  # How many proxies in front add to X-Forwarded-For.
+# Where they are: what another address says of whom it forwards counts for nothing.
+TRUSTED_PROXY_NETWORKS = env.networks("TRUSTED_PROXY_NETWORKS") or [
+    *("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+]
+WEB_THREADS = env.integer("WEB_THREADS", 1, least=1)  # of each web process, as its server was told
 
 # --- Applications ---------------------------------------------------------------------------------------------------------
 SHARED_APPS = [
@@ -69,6 +74,7 @@ MIDDLEWARE = [
     "core.middleware.RequestMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "core.cors.LeanCorsMiddleware",
+    "tenants.admission.AdmissionMiddleware",
     "tenants.middleware.TenantMiddleware",
     "core.page_middleware.PageMiddleware",
 ]
@@ -79,13 +85,13 @@ APPEND_SLASH = False
 
 # --- Database -------------------------------------------------------------------------------------------------------------
 DATABASE_HINT = "Set it to postgresql://user:password@host:5432/name, or use `make run`, which brings its own PostgreSQL."
+DATABASE_PASSWORD = env.text("DATABASE_PASSWORD")  # for addresses without one
 DATABASES = {
     "default": {
         **env.database("DATABASE_URL", hint=DATABASE_HINT, password=DATABASE_PASSWORD),
         "ENGINE": "tenants.backend",
         # A backend's catalogue caches grow with each cafeteria that it visits and never shrink: bound its life.
         "CONN_MAX_AGE": env.integer("CONN_MAX_AGE", 120),
-DATABASE_PASSWORD = env.text("DATABASE_PASSWORD")  # for addresses without one
         "CONN_HEALTH_CHECKS": False,
         # A transaction pooler may sit in front.
         "DISABLE_SERVER_SIDE_CURSORS": True,
@@ -132,6 +138,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 IMAGE_MAX_BYTES = 8 * 1024 * 1024
 MENU_CSV_MAX_BYTES = 1024 * 1024
+# How busy one web process may be, of 100, before those who use more than their share of it are asked to wait.
+FAIR_SHARE_PERCENT = env.integer("FAIR_SHARE_PERCENT", 50, least=1)
+REQUESTS_PER_ADDRESS = env.integer("REQUESTS_PER_ADDRESS", 100, least=1)  # A second, in each web process, of people who are not signed in.
 LOGIN_FAILURES_PER_ACCOUNT = env.integer("LOGIN_FAILURES_PER_ACCOUNT", 10, least=1)
 LOGIN_FAILURES_PER_ADDRESS = env.integer("LOGIN_FAILURES_PER_ADDRESS", 200, least=1)
 LOGIN_FAILURE_WINDOW = timedelta(minutes=15)

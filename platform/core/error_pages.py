@@ -1,18 +1,23 @@
 """The pages for what went wrong, in the dress of the host where it happened, each with a way on. core.http has the JSON ones."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.html import escape
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from core.errors import AppError
 
 STATIC_500 = "core/errors/500.html"  # Stands alone: no context, no tags, no database.
 HOSTLESS = "core/errors/hostless.html"
+NONCE, SAME_PAGE = "nonce-of-the-page", "/address-of-the-page"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,27 @@ def too_many(request: HttpRequest, *, retry_after: int) -> HttpResponse:
     words = _("To keep accounts safe there is a pause. Try again in {minutes} min.").format(minutes=minutes)
     way = Way(href=_same_page(request), label=_("Try again"))
     return _page(request, 429, title=_("A short pause"), words=words, way=way, drawing="tea", retry_after=retry_after)
+
+
+def busy(request: HttpRequest, *, retry_after: int, shell: str = "") -> HttpResponse:
+    """429 while a busy process serves others first; `retry_after` in seconds. Drawn once for each site and language, to cost little."""
+    page = _busy_page(getattr(request, "tenant", None), get_language() or settings.LANGUAGE_CODE, shell)
+    page = page.replace(NONCE, getattr(request, "csp_nonce", "none")).replace(SAME_PAGE, escape(_same_page(request)))
+    return HttpResponse(page, status=429, headers={"Cache-Control": "no-store", "Retry-After": str(retry_after)})
+
+
+@lru_cache(maxsize=256)
+def _busy_page(tenant: Any, language: str, shell: str) -> str:
+    """Of no request in particular: nothing of one visitor's may be in another's page."""
+    request = HttpRequest()
+    request.path = request.path_info = "/"
+    request.method = "GET"
+    request.META["HTTP_HOST"] = settings.BASE_DOMAIN
+    request.tenant, request.csp_nonce = tenant, NONCE  # type: ignore[attr-defined]
+    with translation.override(language):
+        words = _("Very many people are here just now. Nothing was done; try again in a few seconds.")
+        way = Way(href=SAME_PAGE, label=_("Try again"))
+        return _page(request, 429, title=_("One moment"), words=words, way=way, drawing="tea", shell=shell).text
 
 
 def maintenance(request: HttpRequest, *, retry_after: int = 120) -> HttpResponse:

@@ -63,6 +63,18 @@ class TooManyAttempts(AppError):
         self.headers["Retry-After"] = str(retry_after)
 
 
+class TooManyRequests(AppError):
+    """There are too many requests just now. Nothing was done; try again in a few seconds."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, *, retry_after: int) -> None:
+        """`retry_after` in seconds."""
+        super().__init__()
+        self.headers["Retry-After"] = str(retry_after)
+
+
 class MethodNotAllowed(AppError):
     """This address does not take {method}."""
 

@@ -96,6 +96,8 @@ def _measure(request: HttpRequest, response: HttpResponseBase, seconds: float) -
     route = (match.route if match else "") or "none"
     method = request.method if request.method in METHODS else "other"
     _took(kind, route, method, response.status_code).observe(seconds)
+    if getattr(request, "quiet", False):
+        return
     if response.status_code >= 500:
         log.error("answered", method=method, route=route, status=response.status_code, seconds=round(seconds, 4))
     elif settings.LOG_REQUESTS:

@@ -4,10 +4,12 @@ The session holds the cart, the CSRF secret, flashes and the sign-in's id. It is
 not read.
 """
 
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
 from django.core import signing
 from django.http import HttpRequest
@@ -55,6 +57,12 @@ class SessionStore(SignedCookies):
         return signing.dumps(dict(self.items()), compress=True, salt=self._salt, serializer=self.serializer)
 
 
+@lru_cache(maxsize=4096)
+def signed_in_by(cookie: str, audience: str) -> Claims | None:
+    """Whom a cookie signed for this audience names. Kept, so it may have expired since: only for what need not be exact."""
+    return _claims_in(SessionStore(cookie, audience=audience))
+
+
 def audience_of(request: HttpRequest) -> str:
     """Whom the request's cookies and tokens must be for."""
     tenant = getattr(request, "tenant", None)
@@ -81,6 +89,10 @@ def remembered(request: HttpRequest) -> Claims | None:
         request.session = SessionStore(None, audience=audience_of(request))
         rotate_token(request)
         return None
+    return _claims_in(session)
+
+
+def _claims_in(session: SessionBase) -> Claims | None:
     match session.get(SIGN_IN):
         case [str() as session_id, int() as account_id, int() as token_version]:
             return Claims(session_id=UUID(hex=session_id), account_id=account_id, token_version=token_version)

@@ -10,7 +10,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -42,7 +43,7 @@ def account_brake(space: str, email: str) -> Brake:
 
 
 def address_brake(address: str) -> Brake:
-    return Brake(key=_key("address", _network(address)), limit=settings.LOGIN_FAILURES_PER_ADDRESS)
+    return Brake(key=_key("address", network(address)), limit=settings.LOGIN_FAILURES_PER_ADDRESS)
 
 
 def take_attempt(brakes: Sequence[Brake]) -> None:
@@ -79,22 +80,45 @@ def prune() -> None:
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address of whoever calls. X-Forwarded-For counts only as far as our own proxies wrote it (TRUSTED_PROXIES)."""
+    """The address of whoever calls. X-Forwarded-For counts only from our own proxies, and only as far as they wrote it."""
     direct = str(request.META.get("REMOTE_ADDR") or "")
-    if not settings.TRUSTED_PROXIES:
+    if not settings.TRUSTED_PROXIES or not _is_our_proxy(direct):
         return direct
     hops: list[str] = [hop.strip() for hop in str(request.META.get("HTTP_X_FORWARDED_FOR", "")).split(",") if hop.strip()]
     if len(hops) < settings.TRUSTED_PROXIES:
         return direct
-    return hops[-settings.TRUSTED_PROXIES]
+    given = hops[-settings.TRUSTED_PROXIES]
+    return given if _is_address(given) else direct
+
+
+@lru_cache(maxsize=1024)
+def _is_our_proxy(direct: str) -> bool:
+    """Whether the other end of the connection is where our proxies are. A socket file has no address, and only this machine reaches it."""
+    if not direct:
+        return True
+    try:
+        peer = ip_address(direct)
+    except ValueError:
+        return False
+    peer = getattr(peer, "ipv4_mapped", None) or peer
+    return any(peer in ip_network(network) for network in settings.TRUSTED_PROXY_NETWORKS)
+
+
+@lru_cache(maxsize=4096)
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _wait(started_at: datetime, now: datetime) -> int:
     return max(1, int((started_at + settings.LOGIN_FAILURE_WINDOW - now).total_seconds()))
 
 
-def _network(address: str) -> str:
-    """Whoever has an IPv6 address has 2**64 of them."""
+def network(address: str) -> str:
+    """The part of an address that one client has: whoever has an IPv6 address has 2**64 of them."""
     try:
         parsed: IPv4Address | IPv6Address = ip_address(address)
     except ValueError:
