@@ -3,6 +3,7 @@
 import hmac
 import os
 from ipaddress import ip_address
+from pathlib import Path
 
 import structlog
 from django.conf import settings
@@ -18,6 +19,7 @@ from core.jobs.metrics import JobCollector
 from ops.backups.metrics import BackupCollector
 
 log = structlog.get_logger("comanda.health")
+DRAINING = Path(os.environ["RUN_FOLDER"]) / "draining" if "RUN_FOLDER" in os.environ else None
 
 
 @require_safe
@@ -38,6 +40,15 @@ def health(request: HttpRequest) -> JsonResponse:
 def live(request: HttpRequest) -> JsonResponse:
     """200 as long as the process answers at all: it asks nothing of anybody."""
     return JsonResponse({"status": "alive"})
+
+
+@require_safe
+def accepting(request: HttpRequest) -> JsonResponse:
+    """For the proxy, each second: 503 once this server is about to stop (config.web), so that new requests go to another one."""
+    leaving = DRAINING is not None and DRAINING.exists()
+    response = JsonResponse({"status": "draining" if leaving else "accepting"}, status=503 if leaving else 200)
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 @require_safe
@@ -81,7 +92,8 @@ def _may_read_metrics(request: HttpRequest) -> bool:
         return False
 
 
-for view in (health, live, metrics):
+for view in (health, live, accepting, metrics):
     view.access = "anyone"  # type: ignore[attr-defined]
 
 urlpatterns = [path("health", health), path("health/live", live), path("health/ready", health), path("metrics", metrics)]
+urlpatterns += [path("health/accepting", accepting)]

@@ -5,6 +5,7 @@ work that was done counts as a sign of life (core.jobs.beats).
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from django.db.models.functions import Coalesce, Now
 
 from core.jobs.beats import ask_anew, ask_for_beats
 from core.jobs.cluster import cluster_pid_path
-from core.jobs.models import ClusterBeat
+from core.jobs.models import ClusterBeat, Queue
 from core.jobs.processes import end_process_group
 from core.jobs.queries import QueueStats, queue_stats
 
@@ -62,19 +63,20 @@ def is_stalled(queue: QueueStats) -> bool:
     return queue.unanswered_age is not None and queue.unanswered_age > settings.JOB_STALL_SECONDS
 
 
-def check_once() -> list[Problem]:
-    """As look_at_clusters, but waits for an answer, up to JOB_STALL_SECONDS, from a cluster that was asked only now."""
+def check_once(queues: Collection[str] = tuple(Queue.values)) -> list[Problem]:
+    """As look_at_clusters, of these queues, but waits for an answer, up to JOB_STALL_SECONDS, from a cluster that was asked only now."""
     deadline = time.monotonic() + settings.JOB_STALL_SECONDS + 1
     while True:
-        problems = look_at_clusters()
-        waiting = any(queue.unanswered_age is not None and not is_stalled(queue) and _is_silent(queue) for queue in queue_stats())
+        problems = [problem for problem in look_at_clusters() if problem.queue in queues]
+        asked = [queue for queue in queue_stats() if queue.queue in queues]
+        waiting = any(queue.unanswered_age is not None and not is_stalled(queue) and _is_silent(queue) for queue in asked)
         if not waiting or time.monotonic() > deadline:
             return problems
         time.sleep(0.5)
 
 
-def watch(*, restart: bool, pause: float = LOOK_SECONDS) -> None:
-    """For ever: look, log and, when told to, restart what has stalled. Outlives an unreachable database.
+def watch(*, restart: bool, pause: float = LOOK_SECONDS, queues: Collection[str] = tuple(Queue.values)) -> None:
+    """For ever: look, log and, when told to, restart what has stalled of these queues. Outlives an unreachable database.
 
     It begins when the clusters do: what stands unanswered from before is no sign that these have stalled.
     """
@@ -84,7 +86,7 @@ def watch(*, restart: bool, pause: float = LOOK_SECONDS) -> None:
             if not begun:
                 ask_anew()
                 begun = True
-            for problem in look_at_clusters():
+            for problem in [problem for problem in look_at_clusters() if problem.queue in queues]:
                 log.error("cluster_problem", queue=problem.queue, what=problem.what, seconds=round(problem.seconds))
                 if restart and problem.what == "stalled":
                     restart_cluster(problem.queue)

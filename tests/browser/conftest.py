@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from config.dev.__main__ import web_command
+from config.web import web_command
 from tests.emulator.process import Emulator, running_emulator
 from tests.payments.application import environment_of
 from tests.processes import REPOSITORY, committed_queue, database_url, kill_group, manage, wait_for

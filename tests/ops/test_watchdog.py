@@ -140,6 +140,16 @@ def test_a_question_from_before_the_start_is_asked_anew(monkeypatch: pytest.Monk
     assert look_at_clusters() == []
 
 
+def test_a_container_looks_at_its_own_cluster_alone(tmp_path: Path) -> None:
+    """It cannot see the other one's processes, and would wait for it in vain."""
+    with manage("worker", "short", data_folder=tmp_path, **QUICK):
+        with manage("watchdog", "--once", "--queue", "short", data_folder=tmp_path, **QUICK) as fine:
+            assert fine.wait(30) == 0
+        with manage("watchdog", "--once", "--queue", "long", data_folder=tmp_path, **QUICK) as dead:
+            assert dead.wait(30) == 1
+    assert (tmp_path / "watchdog---once---queue-long.log").read_text().startswith("The long queue is stalled")
+
+
 def test_a_cluster_whose_workers_hang_is_noticed_though_its_guard_lives(tmp_path: Path) -> None:
     with manage("worker", "long", data_folder=tmp_path, **QUICK) as cluster:
         wait_for(answered("long"))

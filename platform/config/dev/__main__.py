@@ -22,6 +22,7 @@ from config.dev.guardian import Guardian, guardian, stop_group
 from config.dev.interruption import Interruption, interruption
 from config.dev.static import remember_static_files, static_files_changed
 from config.dev.supervisor import STOP_SECONDS, Program, say, supervise
+from config.web import web_command
 
 ADDRESS = "127.0.0.1"
 MANAGE = (sys.executable, str(REPOSITORY / "manage.py"))
@@ -156,25 +157,6 @@ def programs(port: int, data_folder: Path, stand_in: mercadopago.StandIn | None)
     if stand_in is not None:
         found.append(Program(name="mercadopago", command=stand_in.command(data_folder), stops=1))
     return found
-
-
-def web_command(port: int) -> tuple[str, ...]:
-    options = {
-        "interface": "wsgi",
-        "http": "1",
-        "host": ADDRESS,
-        "port": port,
-        "workers": env.integer("WEB_WORKERS", 2, least=1),
-        "blocking-threads": env.integer("WEB_THREADS", 1, least=1),
-        "backlog": 2048,
-        "backpressure": 1024,  # Connections a worker holds; an idle kept-alive one counts.
-        "respawn-interval": 1,
-        "workers-kill-timeout": 10,
-        "log-level": "warning",
-        "working-dir": REPOSITORY,
-    }
-    flags = ("--no-ws", "--respawn-failed-workers")
-    return (sys.executable, "-m", "granian", *(f"--{name}={value}" for name, value in options.items()), *flags, "config.wsgi:application")
 
 
 def answers(port: int) -> bool:

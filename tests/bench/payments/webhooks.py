@@ -119,7 +119,7 @@ def _killed(
 @contextmanager
 def web(folder: Path, theirs: dict[str, str]) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
     """The command of `make run`, in a process group of its own."""
-    from config.dev.__main__ import web_command  # noqa: PLC0415
+    from config.web import web_command  # noqa: PLC0415
 
     port, measurements = free_port(), folder / "measurements"
     measurements.mkdir(exist_ok=True)
