@@ -14,6 +14,7 @@ class Backup(models.Model):
         MANUAL = "manual"
         SAFETY = "safety"  # before a restore
         FINAL = "final"  # when the cafeteria was closed
+        MOMENT = "moment"  # out of the archive, of a moment that somebody asked for; counts for no retention, and is never off-site
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     cafeteria_uuid = models.UUIDField()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from core.errors import AppError
 from core.jobs import enqueue
 from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
+from ops.archive.moments import check_moment, take_moment
 from ops.backups.actions import backup_by_id, file_of, take_backup
 from ops.backups.bundles.data import Manifest
 from ops.backups.bundles.reading import load_bundle, read_manifest
@@ -48,14 +49,23 @@ type Step = Callable[[float, str], None]
 
 
 def start_restore(
-    *, cafeteria_uuid: UUID, backup_id: UUID | None = None, file: str = "", parts: tuple[str, ...] = PARTS, by: str = ""
+    *,
+    cafeteria_uuid: UUID,
+    backup_id: UUID | None = None,
+    file: str = "",
+    at: datetime | None = None,
+    parts: tuple[str, ...] = PARTS,
+    by: str = "",
 ) -> Restore:
-    """Write down that the cafeteria goes back to a backup, or to a bundle's file, and add the job. Touches nothing live.
+    """Write down that the cafeteria goes back to a backup, a bundle's file or any moment, and add the job. Touches nothing live.
 
-    Raises BackupNotFound, RestoreUnderWay.
+    Raises BackupNotFound, RestoreUnderWay; OutsideWindow and the like when the archive does not reach the moment.
     """
     ref = ref_by_uuid(cafeteria_uuid)
-    path = file_of(backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)) if backup_id is not None else Path(file)
+    if backup_id is not None:
+        file = str(file_of(backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)))
+    elif at is not None:
+        check_moment(at)
     _release_dead(cafeteria_uuid)
     try:
         with transaction.atomic():
@@ -63,7 +73,8 @@ def start_restore(
                 cafeteria_uuid=cafeteria_uuid,
                 cafeteria_id=ref.id,
                 backup_id=backup_id,
-                file=str(path),
+                file=file,
+                moment=at,
                 parts=list(parts),
                 requested_by=by,
                 started_at=timezone.now(),
@@ -71,7 +82,13 @@ def start_restore(
             job = enqueue("ops.restores.jobs.restore", queue="long", cafeteria_uuid=cafeteria_uuid, restore_id=str(restore.pk))
             Restore.objects.filter(pk=restore.pk).update(job_id=job.pk)
             record(
-                "restore.started", cafeteria_uuid=cafeteria_uuid, target=str(restore.pk), label=by, backup=str(backup_id or ""), file=file
+                "restore.started",
+                cafeteria_uuid=cafeteria_uuid,
+                target=str(restore.pk),
+                label=by,
+                backup=str(backup_id or ""),
+                file=file,
+                at=at and at.isoformat(),
             )
     except IntegrityError:
         raise RestoreUnderWay from None
@@ -79,8 +96,12 @@ def start_restore(
     return restore
 
 
-def start_preview(*, cafeteria_uuid: UUID, backup_id: UUID) -> Job:
-    """The job that finds out what going back would change. Raises BackupNotFound."""
+def start_preview(*, cafeteria_uuid: UUID, backup_id: UUID | None = None, at: datetime | None = None) -> Job:
+    """The job that finds out what going back to a backup or a moment would change. Raises BackupNotFound, OutsideWindow and the like."""
+    if at is not None:
+        check_moment(at)
+        return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, at=at.isoformat())
+    assert backup_id is not None
     backup = backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)
     return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, backup_id=str(backup.pk))
 
@@ -186,6 +207,11 @@ def sweep_schemas() -> list[str]:
 def _build(restore: Restore, step: Step) -> None:
     ref = ref_by_uuid(restore.cafeteria_uuid)
     step(0.02, "look")
+    if restore.backup_id is None and not restore.file and restore.moment is not None:
+        # Noted, so that a killed job goes on from the bundle that is there.
+        taken = take_moment(cafeteria_uuid=ref.uuid, at=restore.moment, step=lambda fraction, what: step(0.02 + fraction * 0.08, what))
+        restore.backup_id, restore.file = taken.pk, str(file_of(taken))
+        restore.save(update_fields=["backup_id", "file"])
     path = Path(restore.file)
     if restore.backup_id is not None:
         path = local_bundle(backup_by_id(restore.backup_id), step=lambda fraction: step(0.02 + fraction * 0.08, "fetch"))

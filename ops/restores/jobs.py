@@ -1,7 +1,9 @@
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 from core.jobs import JobRun, Json
+from ops.archive.moments import take_moment
 from ops.backups.actions import backup_by_id
 from ops.backups.bundles.reading import read_manifest
 from ops.backups.offsite.actions import local_bundle
@@ -21,8 +23,15 @@ def restore(run: JobRun, *, restore_id: str) -> Json:
     return {"phase": done.phase, "away_seconds": done.away_seconds}
 
 
-def preview(run: JobRun, *, file: str = "", backup_id: str = "") -> Json:
-    """Find out what going back to the bundle, or to the backup, would change."""
+def preview(run: JobRun, *, file: str = "", backup_id: str = "", at: str = "") -> Json:
+    """Find out what going back to the bundle, to the backup or to the moment would change."""
+
+    def step(fraction: float, what: str) -> None:
+        run.progress(fraction / 2, what)
+        run.check_cancelled()
+
+    if at:
+        backup_id = str(take_moment(cafeteria_uuid=run.cafeteria.uuid, at=datetime.fromisoformat(at), step=step).pk)
     path = local_bundle(backup_by_id(UUID(backup_id))) if backup_id else Path(file)
     manifest = read_manifest(path)
     check_suits(manifest, run.cafeteria)
