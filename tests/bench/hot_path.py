@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from config.dev.binaries import run_program
 from config.dev.postgres import embedded_database
+from ops.postgres.programs import run_program
 from tests.bench.load import Result, http_load, machine, web
 
 SECONDS, ROUNDS, PRODUCTS, CLIENTS = 6, 3, 40, 16

