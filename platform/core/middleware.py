@@ -22,14 +22,21 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}\Z")
 log = structlog.get_logger("comanda.http")
 
 UNSPOKEN = ("/api/", "/health", "/metrics", "/static/")  # What is in no language, and runs no script.
-PAGE_HEADERS = {
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",  # Nobody else's page shows ours; CORS answers are not held to it.
     "Referrer-Policy": "strict-origin-when-cross-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
 }
+PAGE_HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
+}
+DATA_CSP = "default-src 'none'; frame-ancestors 'none'"  # Of what is no page: opened as one, it can do nothing.
+FILE_CSP = "frame-ancestors 'none'"  # Of static files: drawings have styles of their own.
+HSTS = "max-age=31536000; includeSubDomains"
 CSP = (
-    "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'{form_targets}; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
@@ -74,14 +81,27 @@ def _add_headers(request: HttpRequest, response: HttpResponseBase, request_id: s
     response["X-Request-ID"] = request_id
     if not response.streaming and "Content-Length" not in response.headers:
         response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
-    response["X-Content-Type-Options"] = "nosniff"
+    headers = response.headers
+    for name, value in HEADERS.items():
+        headers[name] = value
     if settings.HTTPS:
-        response["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+        headers["Strict-Transport-Security"] = HSTS
+    if request.path_info.startswith("/static/") and response.status_code < 400:
+        headers.setdefault("Content-Security-Policy", FILE_CSP)
+        return
+    headers.setdefault("Cache-Control", "private, no-store")  # Whoever may be kept says so.
     if response.get("Content-Type", "").startswith("text/html"):
         for name, value in PAGE_HEADERS.items():
-            response.headers.setdefault(name, value)
-        policy = CSP.format(nonce=getattr(request, "csp_nonce", "none"), form_targets=_form_targets())
-        response.headers.setdefault("Content-Security-Policy", policy)
+            headers.setdefault(name, value)
+        headers.setdefault("Content-Security-Policy", _page_policy(request))
+    else:
+        headers.setdefault("Content-Security-Policy", DATA_CSP)
+
+
+def _page_policy(request: HttpRequest) -> str:
+    nonce = getattr(request, "csp_nonce", "")
+    scripts = f"'nonce-{nonce}' 'strict-dynamic'" if nonce else "'none'"  # A nonce that can be guessed would be none.
+    return CSP.format(scripts=scripts, form_targets=_form_targets())
 
 
 def _form_targets() -> str:
