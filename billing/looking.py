@@ -170,7 +170,7 @@ def begin_missing_trials() -> int:
     """For cafeterias that were opened without one. Whoever is found late has a week at least."""
     now = timezone.now()
     known = Subscription.objects.values("cafeteria_uuid")
-    missing = Cafeteria.objects.exclude(status=Cafeteria.Status.CLOSED).exclude(uuid__in=known)
+    missing = Cafeteria.objects.filter(copy_of=None).exclude(status=Cafeteria.Status.CLOSED).exclude(uuid__in=known)
     rows = [
         Subscription(
             cafeteria_uuid=cafeteria.uuid,

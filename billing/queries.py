@@ -116,7 +116,7 @@ class Account:
 
 def owned_by(owner_id: int, cafeteria_id: int) -> Cafeteria:
     """The owner's own, suspended ones too. Raises CafeteriaNotFound, also for another owner's."""
-    found = Cafeteria.objects.filter(pk=cafeteria_id, owner_id=owner_id).exclude(status=Cafeteria.Status.CLOSED).first()
+    found = Cafeteria.objects.filter(pk=cafeteria_id, owner_id=owner_id, copy_of=None).exclude(status=Cafeteria.Status.CLOSED).first()
     if found is None:
         raise CafeteriaNotFound
     return found

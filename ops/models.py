@@ -2,6 +2,6 @@
 
 from ops.backups.models import Backup, BackupTurn
 from ops.backups.offsite.models import OffsiteErasure, OffsiteStanding
-from ops.restores.models import Restore
+from ops.restores.models import Clone, Restore
 
-__all__ = ["Backup", "BackupTurn", "OffsiteErasure", "OffsiteStanding", "Restore"]
+__all__ = ["Backup", "BackupTurn", "Clone", "OffsiteErasure", "OffsiteStanding", "Restore"]

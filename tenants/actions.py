@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone as clock
 from django.utils.module_loading import import_string
@@ -18,6 +18,7 @@ from core.identity.callers import Caller
 from core.jobs import enqueue
 from core.money import DECIMALS
 from tenants import routing
+from tenants.copies import next_cafeteria_id
 from tenants.domains import MOST as MOST_DOMAINS
 from tenants.domains import checked_domain, in_ascii
 from tenants.errors import (
@@ -221,7 +222,7 @@ def _timezones() -> frozenset[str]:
 
 def _insert(*, slugs: Iterable[str], head: str, **values: Any) -> Cafeteria:
     for slug in slugs:
-        number = _next_id()
+        number = next_cafeteria_id()
         cafeteria = Cafeteria(id=number, schema_name=f"t_{number}", slug=slug, uuid=uuid.uuid4(), schema_head=head, **values)
         try:
             with transaction.atomic():
@@ -230,14 +231,6 @@ def _insert(*, slugs: Iterable[str], head: str, **values: Any) -> Cafeteria:
         except IntegrityError:
             continue  # Somebody has just taken it.
     raise SlugTaken(slug=slug)
-
-
-def _next_id() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval(pg_get_serial_sequence('public.tenants_cafeteria', 'id'))")
-        row = cursor.fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _furnish(cafeteria: Cafeteria, template: Template) -> None:

@@ -91,6 +91,13 @@ class NoSuchDomain(NotFound):
     code = "domain_not_found"
 
 
+class CopyStaysApart(AppError):
+    """This is a copy of a cafeteria: it takes no money online and sends no mail."""
+
+    code = "copy_stays_apart"
+    status = 409
+
+
 class InvalidLifecycle(AppError):
     """A cafeteria that is {status} cannot be {wanted}."""
 

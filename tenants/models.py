@@ -37,6 +37,8 @@ class Cafeteria(TenantMixin):  # type: ignore[misc]
     revision = models.IntegerField(default=1)
     schema_head = models.CharField(max_length=64, default="", db_index=True)  # empty: it has no schema (any more)
     fenced_until = models.DateTimeField(null=True, blank=True)  # its scopes are refused until then: a restore exchanges its schema
+    copy_of = models.UUIDField(null=True, blank=True)  # the cafeteria whose backup it was made from; never changed
+    copied_moment = models.DateTimeField(null=True, blank=True)  # that it shows
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 

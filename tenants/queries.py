@@ -29,8 +29,8 @@ def ref_by_id(cafeteria_id: int) -> TenantRef:
 
 
 def open_cafeterias() -> QuerySet[Cafeteria]:
-    """The directory, by name."""
-    return Cafeteria.objects.filter(status=Cafeteria.Status.OPEN).order_by("name", "id")
+    """The directory, by name. Copies are nobody's business."""
+    return Cafeteria.objects.filter(status=Cafeteria.Status.OPEN, copy_of=None).order_by("name", "id")
 
 
 def cafeterias_of(owner_id: int) -> QuerySet[Cafeteria]:

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 # The columns of tenants_cafeteria that make a TenantRef, in its order.
 REF_COLUMNS = (
-    "id, uuid, schema_name, slug, name, status, generation, revision, currency, timezone, day_cutoff, language, brand, accepts_orders"
+    "id, uuid, schema_name, slug, name, status, generation, revision, currency, timezone, day_cutoff, language, brand, accepts_orders, "
+    "copy_of"
 )
 REF_NAMES = tuple(REF_COLUMNS.split(", "))
 
@@ -28,6 +29,7 @@ class TenantRef:
     language: str
     brand: str
     accepts_orders: bool  # false while the cafeteria has paused orders from its site
+    copy_of: UUID | None = None  # the cafeteria that it is a neutralised copy of: for the staff alone, without money, mail and webhooks
 
     @property
     def zone(self) -> ZoneInfo:

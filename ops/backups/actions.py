@@ -21,7 +21,7 @@ from ops.backups.errors import BackupNotFound
 from ops.backups.media import media_of, open_media
 from ops.backups.models import Backup, BackupTurn
 from ops.backups.offsite.models import OffsiteErasure
-from ops.restores.models import Restore
+from ops.restores.models import Clone, Restore
 from tenants.models import Cafeteria
 from tenants.provisioning.template import stored_template
 from tenants.queries import ref_by_uuid
@@ -44,7 +44,7 @@ SELECT c.uuid::text, concat_ws('.', c.generation, c.revision, p.menu, p.orders, 
 JOIN public.tenants_pulse p ON p.cafeteria_id = c.id
 LEFT JOIN (SELECT schemaname, sum(n_tup_ins + n_tup_upd + n_tup_del) AS written FROM pg_stat_user_tables GROUP BY 1) s
     ON s.schemaname = c.schema_name
-WHERE c.status <> 'closed' AND c.schema_head <> ''"""
+WHERE c.status <> 'closed' AND c.schema_head <> '' AND c.copy_of IS NULL"""
 
 type Step = Callable[[float, str], None]
 
@@ -187,6 +187,7 @@ def forget_old_backups(*, cafeteria_uuid: UUID) -> int:
     backups = list(Backup.objects.filter(cafeteria_uuid=cafeteria_uuid).order_by("-taken_at"))
     keep = kept_of([(backup.pk, backup.kind, backup.taken_at) for backup in backups], now=timezone.now())
     in_use = set(Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, finished_at=None).values_list("backup_id", flat=True))
+    in_use |= set(Clone.objects.filter(cafeteria_uuid=cafeteria_uuid, finished_at=None).values_list("backup_id", flat=True))
     gone = [backup for backup in backups if backup.pk not in keep | in_use]
     for backup in gone:
         with suppress(FileNotFoundError):

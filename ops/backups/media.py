@@ -1,6 +1,7 @@
 """The pictures of a cafeteria: named by their content, so that what is there once stays right."""
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import BinaryIO
 from uuid import UUID
@@ -40,6 +41,22 @@ def open_media(key: str) -> BinaryIO | None:
 def is_there(facts: MediaFacts) -> bool:
     """Whether the storage has it, whole."""
     return _facts(facts.key) == facts
+
+
+def read_media(facts: MediaFacts) -> bytes | None:
+    """The picture that these facts tell of; None when it is not there whole."""
+    file = open_media(facts.key)
+    if file is None:
+        return None
+    with file:
+        content = file.read(facts.bytes + 1)
+    return content if (len(content), hashlib.sha256(content).hexdigest()) == (facts.bytes, facts.sha256) else None
+
+
+def erase_media(keys: Iterable[str]) -> None:
+    """Those that are not there do no harm."""
+    for key in keys:
+        default_storage.delete(key)
 
 
 def store_media(key: str, content: bytes) -> bool:

@@ -62,7 +62,7 @@ def prove_due_backups(*, step: Step = lambda _fraction, _what: None, only: str =
     Killed, the next run goes on with those that are left.
     """
     proofs = Proofs()
-    cafeterias = Cafeteria.objects.exclude(status=Cafeteria.Status.CLOSED).exclude(schema_head="").order_by("id")
+    cafeterias = Cafeteria.objects.filter(copy_of=None).exclude(status=Cafeteria.Status.CLOSED).exclude(schema_head="").order_by("id")
     cafeterias = cafeterias.filter(slug=only) if only else cafeterias
     total = cafeterias.count()
     for number, (uuid, slug) in enumerate(cafeterias.values_list("uuid", "slug")):
@@ -96,7 +96,7 @@ def _prove(backup: Backup) -> None:
     check_suits(manifest, ref)
     name = f"{ref.schema_name}_p{token_hex(4)}"
     with transaction.atomic():
-        with built_side(name, path, manifest, step=lambda _: None, files=False) as (side, _head):
+        with built_side(name, path, manifest, step=lambda _: None) as (side, _head):
             _check_sums(manifest, order_sums(side.contents, {table.name: table.columns for table in manifest.tables}))
         transaction.set_rollback(True)
     if not manifest.media_included:

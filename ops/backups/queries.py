@@ -73,4 +73,4 @@ def _standing(
 
 
 def _alive() -> QuerySet[Cafeteria]:
-    return Cafeteria.objects.exclude(status=Cafeteria.Status.CLOSED).exclude(schema_head="").order_by("slug")
+    return Cafeteria.objects.filter(copy_of=None).exclude(status=Cafeteria.Status.CLOSED).exclude(schema_head="").order_by("slug")

@@ -11,6 +11,7 @@ import structlog
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from core.alerts.actions import raise_alert
 from core.audit.actions import record
 from core.errors import AppError
 from core.jobs import enqueue
@@ -19,12 +20,12 @@ from core.jobs.models import Job
 from ops.archive.moments import check_moment, take_moment
 from ops.backups.actions import backup_by_id, file_of, take_backup
 from ops.backups.bundles.data import Manifest
-from ops.backups.bundles.reading import load_bundle, read_manifest
-from ops.backups.media import store_media
+from ops.backups.bundles.reading import read_manifest
 from ops.backups.models import Backup
 from ops.backups.offsite.actions import local_bundle
 from ops.restores.building import built_side, check_suits
 from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreFailed, RestoreNotFound, RestoreUnderWay
+from ops.restores.files import put_files
 from ops.restores.models import Restore
 from ops.restores.money import money_report, reconcile_money, signed_report
 from tenants.models import Cafeteria
@@ -217,34 +218,28 @@ def _build(restore: Restore, step: Step) -> None:
         path = local_bundle(backup_by_id(restore.backup_id), step=lambda fraction: step(0.02 + fraction * 0.08, "fetch"))
     manifest = read_manifest(path, step=lambda what: step(0.1, what))
     check_suits(manifest, ref)
+    if "files" in restore.parts:
+        _put_files(restore, path, manifest, step)
     if "database" not in restore.parts:
-        _only_files(restore, path, manifest)
+        restore.phase, restore.finished_at = Phase.DONE, timezone.now()
+        restore.save(update_fields=["phase", "finished_at", "report"])
         return
     step(0.3, "safety copy")
     safety = take_backup(cafeteria_uuid=ref.uuid, kind=Backup.Kind.SAFETY, step=lambda fraction, what: step(0.3 + fraction * 0.2, what))
     name = side_name(ref)
-    with built_side(name, path, manifest, step=lambda what: step(0.6, what), files="files" in restore.parts) as (_side, head):
+    with built_side(name, path, manifest, step=lambda what: step(0.6, what)) as (_side, head):
         restore.phase, restore.side_schema, restore.head, restore.moment = Phase.BUILT, name, head, manifest.moment
-        restore.report = {"safety_backup": str(safety.pk), "backup_taken_at": manifest.taken_at, "rows": manifest.rows}
+        restore.report |= {"safety_backup": str(safety.pk), "backup_taken_at": manifest.taken_at, "rows": manifest.rows}
         restore.save(update_fields=["phase", "side_schema", "head", "moment", "report"])
 
 
-def _only_files(restore: Restore, path: Path, manifest: Manifest) -> None:
-    back: list[str] = []
-
-    def put_back(key: str, content: bytes) -> None:
-        if store_media(key, content):
-            back.append(key)
-
-    load_bundle(path, manifest, make_schema=lambda _: None, load_table=_skip, store_media=put_back)
-    restore.phase, restore.finished_at = Phase.DONE, timezone.now()
-    restore.report = {"files_put_back": len(back), "files": len(manifest.media)}
-    restore.save(update_fields=["phase", "finished_at", "report"])
-
-
-def _skip(_shape: object, source: Any) -> None:
-    while source.read(1 << 16):
-        pass
+def _put_files(restore: Restore, path: Path, manifest: Manifest, step: Step) -> None:
+    """Before anything else, in no transaction: a picture more than are shown harms nobody, whatever becomes of the restore."""
+    files = put_files(path, manifest, step=lambda what: step(0.25, what))
+    restore.report = {"files_put_back": len(files.put_back), "files": len(manifest.media), "files_missing": files.missing[:100]}
+    if files.missing:
+        detail = f"{len(files.missing)} pictures of the backup are nowhere to be found, e.g. {files.missing[0]}."
+        raise_alert(kind="backups.media_missing", cafeteria_uuid=restore.cafeteria_uuid, detail=detail)
 
 
 def _exchange(restore: Restore) -> None:

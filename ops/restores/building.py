@@ -8,7 +8,6 @@ from pathlib import Path
 from ops.backups.bundles.data import Manifest
 from ops.backups.bundles.reading import load_bundle
 from ops.backups.errors import BundleRefused
-from ops.backups.media import store_media
 from tenants.provisioning.heads import disk_loader
 from tenants.refs import TenantRef
 from tenants.sides import Side, new_side
@@ -20,17 +19,22 @@ def check_suits(manifest: Manifest, ref: TenantRef) -> None:
     """Raises BundleRefused for another cafeteria's bundle, and for one of newer code than this."""
     if manifest.uuid != ref.uuid:
         raise BundleRefused(f"it is of another cafeteria ({manifest.slug}).")
-    known = disk_loader().disk_migrations.keys()
-    newer = [f"{app}.{name}" for app, name in manifest.migrations if (app, name) not in known]
-    if newer:
-        raise BundleRefused(f"newer code wrote it ({newer[0]} is not known here). Restore it with that code.")
+    check_is_readable(manifest)
     if manifest.currency != ref.currency:
         raise BundleRefused(f"the cafeteria sold in {manifest.currency} then and sells in {ref.currency} now.")
 
 
+def check_is_readable(manifest: Manifest) -> None:
+    """Raises BundleRefused for a bundle of newer code than this."""
+    known = disk_loader().disk_migrations.keys()
+    newer = [f"{app}.{name}" for app, name in manifest.migrations if (app, name) not in known]
+    if newer:
+        raise BundleRefused(f"newer code wrote it ({newer[0]} is not known here). Restore it with that code.")
+
+
 @contextmanager
-def built_side(schema_name: str, path: Path, manifest: Manifest, *, step: Step, files: bool = True) -> Iterator[tuple[Side, str]]:
-    """(the side with the bundle's rows, its head), at the code's head and not committed yet. With `files`, pictures are put back.
+def built_side(schema_name: str, path: Path, manifest: Manifest, *, step: Step) -> Iterator[tuple[Side, str]]:
+    """(the side with the bundle's rows, its head), at the code's head and not committed yet. Of the pictures it knows nothing.
 
     Raises BundleRefused when the rows are not, to the byte, those of the manifest.
     """
@@ -40,7 +44,6 @@ def built_side(schema_name: str, path: Path, manifest: Manifest, *, step: Step, 
             manifest,
             make_schema=side.run,
             load_table=side.load,
-            store_media=_put_back if files else None,
             step=step,
         )
         side.set_sequences(manifest.sequences)
@@ -83,7 +86,3 @@ class Digest:
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
-
-
-def _put_back(key: str, content: bytes) -> None:
-    store_media(key, content)

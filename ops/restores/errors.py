@@ -41,6 +41,22 @@ class RestoreFailed(AppError):
         super().__init__(reason=reason)
 
 
+class CloneNotFound(NotFound):
+    """There is no such copy."""
+
+    code = "clone_not_found"
+
+
+class CloneFailed(AppError):
+    """This copy has failed, and nothing of it is left: {reason}"""
+
+    code = "clone_failed"
+    status = 409
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+
+
 class RestoreIsLive(AppError):
     """It is too late to stop this restore: what it brings back is live, or it has ended. Undo it instead."""
 

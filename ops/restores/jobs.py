@@ -7,7 +7,7 @@ from ops.archive.moments import take_moment
 from ops.backups.actions import backup_by_id
 from ops.backups.bundles.reading import read_manifest
 from ops.backups.offsite.actions import local_bundle
-from ops.restores import actions
+from ops.restores import actions, clones
 from ops.restores.building import check_suits
 from ops.restores.preview import preview_restore
 
@@ -43,6 +43,17 @@ def undo(run: JobRun, *, restore_id: str, by: str) -> Json:  # noqa: ARG001 - ev
     return {"phase": actions.undo_restore(restore_id=UUID(restore_id), by=by).phase}
 
 
+def clone(run: JobRun, *, clone_id: str) -> Json:
+    """Bring a copy to its end, from wherever it is."""
+
+    def step(fraction: float, what: str) -> None:
+        run.progress(fraction, what)
+        run.check_cancelled()
+
+    done = clones.run_clone(clone_id=UUID(clone_id), step=step)
+    return {"phase": done.phase, "business_id": done.copy_id, "slug": done.slug}
+
+
 def sweep(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
-    """Drop the schemas that restores have left."""
-    return {"dropped": list(actions.sweep_schemas())}
+    """Drop the schemas that restores have left, and the pictures of copies that failed."""
+    return {"dropped": list(actions.sweep_schemas()), "clones": clones.sweep_clones()}

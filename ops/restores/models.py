@@ -3,6 +3,40 @@ from django.db import models
 from core.jobs.models import new_job_id as new_id
 
 
+class Clone(models.Model):
+    """A bundle becoming a cafeteria of its own, a neutralised copy. All of it is there when the row says done, before that nothing."""
+
+    class Phase(models.TextChoices):
+        WAITING = "waiting"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    cafeteria_uuid = models.UUIDField()  # of the original
+    slug = models.CharField(max_length=63)  # of the copy, as are the next two
+    copy_uuid = models.UUIDField(unique=True)
+    copy_id = models.BigIntegerField()
+    backup_id = models.UUIDField(null=True)  # null: from a file
+    file = models.CharField(max_length=400, blank=True, default="")  # the bundle
+    with_staff = models.BooleanField(default=False)  # the staff's passwords are good in the copy as well
+    phase = models.CharField(max_length=10, choices=Phase, default=Phase.WAITING)
+    moment = models.DateTimeField(null=True)  # that it shows
+    media = models.JSONField(default=list)  # keys that may be in the storage for it; empty once it is done or swept
+    requested_by = models.CharField(max_length=254, blank=True, default="")
+    job_id = models.UUIDField(null=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True, default="")
+    report = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["slug"], condition=models.Q(phase="waiting"), name="ops_one_clone_an_address")]
+        indexes = [models.Index(fields=["cafeteria_uuid", "-started_at"], name="ops_clone_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.slug} {self.phase}"
+
+
 class Restore(models.Model):
     """One cafeteria going back. The row says how far it is: whoever finds it goes on from there."""
 

@@ -37,7 +37,7 @@ def preview_restore(ref: TenantRef, path: Path, manifest: Manifest, *, step: Ste
     """{"tables": [TableChange], "rows": {table: [{"change", "now", "then"}]}, "moment"}: nothing is changed. Raises BundleRefused."""
     name = f"{ref.schema_name}_p{secrets.token_hex(4)}"
     with transaction.atomic():
-        with built_side(name, path, manifest, step=step, files=False) as (side, _head):
+        with built_side(name, path, manifest, step=step) as (side, _head):
             shapes = side.contents.tables()
             changes = [_change(ref, name, shape) for shape in shapes if shape.name != "django_migrations"]
             rows = {shape.name: _rows(ref, name, shape) for shape in shapes if shape.name in TOLD}

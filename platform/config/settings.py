@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "tenants.admission.AdmissionMiddleware",
     "tenants.middleware.TenantMiddleware",
     "core.page_middleware.PageMiddleware",
+    "shop.people.copies.CopyMiddleware",
 ]
 ROOT_URLCONF = "config.urls_tenant"
 PUBLIC_URLCONF = "config.urls_public"
@@ -179,6 +180,8 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # --- Cafeterias: what tenants, which stands below shop, calls by name --------------------------------------------------------
 # In the new cafeteria's scope, with email, full_name, platform_user_id.
 CAFETERIA_OPENED = ["shop.people.actions.admit_owner", "billing.actions.begin_trial"]
+# What makes a copy of a cafeteria harmless: dotted names, called in its schema with (with_staff).
+CAFETERIA_COPIED = ["shop.people.actions.lock_copied_people", "shop.orders.payments.actions.part_copied_orders"]
 CAFETERIA_PLANS = "billing.queries.plan_lines"  # What accounts, which stands below billing, shows on the owner's home.
 CAFETERIA_HAS_ORDERS = "shop.orders.queries.has_orders"
 PLATFORM_FEE_PERCENT = env.amount("PLATFORM_FEE_PERCENT", "0")  # Of each online payment, kept by the platform.

@@ -19,6 +19,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "language": (get_language() or "es")[:2],
         "cafeteria": tenant,
         "brand": BRANDS.get(getattr(tenant, "brand", ""), BRANDS[DEFAULT_BRAND]),
+        "copied": getattr(request, "copied", ""),  # what a copy of a cafeteria says of itself
         "person": getattr(request, "person", None),
         "mail_enabled": settings.MAIL_ENABLED,
         "flashes": partial(take_flashes, request),

@@ -121,10 +121,9 @@ def load_bundle(
     *,
     make_schema: Callable[[list[str]], None],
     load_table: Callable[[TableShape, Source], None],
-    store_media: Callable[[str, bytes], None] | None = None,
     step: Step = lambda _: None,
 ) -> None:
-    """Hand out what is in a bundle whose manifest read_manifest has answered: its schema's statements, then table by table, then media."""
+    """Hand out what is in a bundle whose manifest read_manifest has answered: its schema's statements, then table by table."""
     shapes = {table.name: table.shape for table in manifest.tables}
     with _members(path) as members:
         waiting = _Waiting(members)
@@ -132,13 +131,18 @@ def load_bundle(
             if member.kind == "table":
                 step(member.name)
                 load_table(shapes[member.name], TableSource(waiting, member.name))
-            elif member.kind == "media" and store_media is not None:
-                step("media")
-                store_media(member.name, waiting.take().whole(LARGEST_MEMBER))
             elif member.kind == "schema":
                 make_schema(statements_of(waiting.take().whole(LARGEST_MANIFEST)))
             else:
                 waiting.take()
+
+
+def load_media(path: Path, store: Callable[[str, bytes], None]) -> None:
+    """Hand out the pictures, by their keys, of a bundle whose manifest read_manifest has answered."""
+    with _members(path) as members:
+        for member in members:
+            if member.kind == "media":
+                store(member.name, member.whole(LARGEST_MEMBER))
 
 
 def statements_of(script: bytes) -> list[str]:

@@ -33,7 +33,7 @@ class Command(BaseCommand):
             raise CommandError(f"{len(failed)} of {len(slugs)} failed: {', '.join(failed[:20])}")
 
     def _slugs(self) -> list[str]:
-        found = Cafeteria.objects.exclude(status=Cafeteria.Status.CLOSED).exclude(schema_head="")
+        found = Cafeteria.objects.filter(copy_of=None).exclude(status=Cafeteria.Status.CLOSED).exclude(schema_head="")
         return list(found.order_by("id").values_list("slug", flat=True))
 
     def _backed_up(self, slug: str, *, alone: bool) -> bool:

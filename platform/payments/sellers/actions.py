@@ -27,7 +27,7 @@ from payments.sellers.errors import (
     WrongCurrency,
 )
 from payments.sellers.models import Connecting, Seller
-from tenants.errors import CafeteriaNotFound
+from tenants.errors import CafeteriaNotFound, CopyStaysApart
 from tenants.models import Cafeteria
 from tenants.routing import platform_url
 
@@ -41,7 +41,9 @@ RENEWAL_FAILS = "payments.renewal_fails"
 
 
 def begin_connection(*, cafeteria_uuid: UUID, person: Caller) -> str:
-    """The address at Mercado Pago where the owner allows the platform to act. Raises NotSetUp."""
+    """The address at Mercado Pago where the owner allows the platform to act. Raises NotSetUp, CopyStaysApart."""
+    if Cafeteria.objects.filter(uuid=cafeteria_uuid, copy_of__isnull=False).exists():
+        raise CopyStaysApart
     if not application.is_set_up():
         raise NotSetUp
     state, now = secrets.token_urlsafe(32), timezone.now()
@@ -76,7 +78,7 @@ def finish_connection(*, cafeteria_uuid: UUID, state: str, code: str, person: Ca
 def connect_seller(*, cafeteria_uuid: UUID, tokens: Tokens, by: Caller | None, label: str = "") -> Seller:
     """Keep the account that these fresh tokens open as the cafeteria's. Without a person, `label` says what did it.
 
-    Raises ConnectionRefused, SiteNotServed, WrongCurrency, CafeteriaNotFound, GatewayUnavailable.
+    Raises ConnectionRefused, SiteNotServed, WrongCurrency, CafeteriaNotFound, CopyStaysApart, GatewayUnavailable.
     """
     try:
         account = gateway(tokens.access_token).account()
@@ -89,6 +91,8 @@ def connect_seller(*, cafeteria_uuid: UUID, tokens: Tokens, by: Caller | None, l
         cafeteria = Cafeteria.objects.select_for_update(no_key=True).filter(uuid=cafeteria_uuid).first()
         if cafeteria is None:
             raise CafeteriaNotFound
+        if cafeteria.copy_of is not None:
+            raise CopyStaysApart
         _check_currency(account, cafeteria.currency)
         seller = _keep_account(cafeteria_uuid, account, tokens, connected_by=by.email if by else label)
         resolve_alerts(kind=NEEDS_RECONNECT, cafeteria_uuid=cafeteria_uuid, by=by.email if by else label)

@@ -59,8 +59,8 @@ type Progress = Callable[[int, int], None]
 
 
 def check_all_books(*, progress: Progress | None = None) -> Iterator[Books]:
-    """The books of every cafeteria that has a schema, each in a scope of its own: one that cannot be read hides no other."""
-    ids = list(Cafeteria.objects.exclude(schema_head="").order_by("id").values_list("id", flat=True))
+    """The books of every cafeteria that has a schema and is no copy, each in a scope of its own: one that cannot be read hides no other."""
+    ids = list(Cafeteria.objects.filter(copy_of=None).exclude(schema_head="").order_by("id").values_list("id", flat=True))
     for number, cafeteria_id in enumerate(ids):
         if progress is not None:
             progress(number, len(ids))
