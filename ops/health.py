@@ -14,9 +14,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from core.alerts.metrics import AlertCollector
-from core.jobs.metrics import JobCollector
-from ops.backups.metrics import BackupCollector
+from ops.measuring.answer import measured
 
 log = structlog.get_logger("comanda.health")
 DRAINING = Path(os.environ["RUN_FOLDER"]) / "draining" if "RUN_FOLDER" in os.environ else None
@@ -59,14 +57,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        measured = generate_latest(registry)
+        web = generate_latest(registry)
     else:
-        measured = generate_latest(REGISTRY)
-    tables = CollectorRegistry()  # read from the database, the same in every process
-    tables.register(JobCollector())
-    tables.register(AlertCollector())
-    tables.register(BackupCollector())
-    return HttpResponse(measured + generate_latest(tables), content_type=CONTENT_TYPE_LATEST)
+        web = generate_latest(REGISTRY)
+    return HttpResponse(web + measured(), content_type=CONTENT_TYPE_LATEST)
 
 
 def database_reachable() -> bool:

@@ -23,6 +23,7 @@ def start() -> None:
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
     os.environ.setdefault("VAULT_KEYS", "b25seS1mb3ItdGVzdHMtb25seS1mb3ItdGVzdHMtMTE=")
     os.environ.setdefault("BACKUP_KEYS", "AGE-SECRET-KEY-1KGY4PJRZ28K07J0DLM6SRK3X986QJ3P9L6HSAK0GTDQ7STVALZ8QEVFNZU")
+    os.environ.setdefault("METRICS_KEPT_SECONDS", "0")  # Each test's own figures.
     os.environ.setdefault("PUBLIC_URL", "http://localhost:8000")
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 

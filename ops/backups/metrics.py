@@ -1,7 +1,7 @@
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from django.db.models import Count, Sum
+from django.db.models import Count, F, Max, Sum
 from django.utils import timezone
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -33,6 +33,11 @@ class BackupCollector(Collector):
             sizes.add_metric([kind], size)
         yield counts
         yield sizes
+        day, week = timezone.now() - timedelta(days=1), timezone.now() - timedelta(days=7)
+        slowest = Backup.objects.filter(taken_at__gt=day).aggregate(seconds=Max(F("finished_at") - F("taken_at")))["seconds"]
+        yield _gauge("comanda_backup_seconds", "Time of the slowest backup of the last day.", slowest.total_seconds() if slowest else 0)
+        away = Restore.objects.filter(exchanged_at__gt=week).aggregate(seconds=Max("away_seconds"))["seconds"]
+        yield _gauge("comanda_restore_away_seconds", "How long a restore's cafeteria was away, the longest of the last week.", away or 0)
         active = Restore.objects.filter(phase__in=("waiting", "built", "exchanged")).count()
         yield _gauge("comanda_restores_under_way", "Restores that have begun and not ended.", active)
 

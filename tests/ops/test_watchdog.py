@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pytest_django import Settings
 
 from core.jobs import beats, enqueue
-from core.jobs.metrics import JobCollector
+from core.jobs.metrics import JobCollector, QueueCollector
 from core.jobs.models import ClusterBeat, Job, JobState
 from core.jobs.queries import QueueStats, queue_stats
 from core.jobs.runner import claim_job, run_job
@@ -171,6 +171,7 @@ def test_metrics(settings: Settings) -> None:
     look_at_clusters()
     registry = CollectorRegistry()
     registry.register(JobCollector())
+    registry.register(QueueCollector())
     text = generate_latest(registry).decode()
     assert f'comanda_jobs{{kind="{REFUSE}",state="failed"}} 1.0' in text
     assert 'comanda_job_queue_depth{queue="long"} 1.0' in text

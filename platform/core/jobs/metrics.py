@@ -4,24 +4,30 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from core.jobs.queries import QueueStats, job_stats
+from core.jobs.queries import QueueStats, job_counts, queue_stats
+
+
+class QueueCollector(Collector):
+    """The queues for /metrics, read from the tables at each scrape: the same whichever process is asked."""
+
+    def collect(self) -> Iterator[Metric]:
+        queues = queue_stats()
+        yield _gauge("comanda_job_queue_depth", "Jobs that wait, due or not.", {q.queue: q.queued for q in queues})
+        yield _gauge("comanda_job_queue_running", "Jobs that run.", {q.queue: q.running for q in queues})
+        yield _gauge("comanda_job_queue_age_seconds", "Wait of the oldest due job.", {q.queue: q.oldest_due_age for q in queues})
+        expired = {q.queue: q.oldest_expired_age for q in queues}
+        yield _gauge("comanda_job_expired_lease_seconds", "Time since the oldest lease that nobody reaped ran out.", expired)
+        yield from _clusters(queues)
 
 
 class JobCollector(Collector):
-    """The jobs for /metrics, read from the table at each scrape: the same whichever process is asked."""
+    """The jobs that are kept. Counts the whole table."""
 
     def collect(self) -> Iterator[Metric]:
-        stats = job_stats()
         jobs = GaugeMetricFamily("comanda_jobs", "Jobs kept, by kind and state.", labels=["kind", "state"])
-        for kind, state, count in stats.counts:
+        for kind, state, count in job_counts():
             jobs.add_metric([kind, state], count)
         yield jobs
-        yield _gauge("comanda_job_queue_depth", "Jobs that wait, due or not.", {q.queue: q.queued for q in stats.queues})
-        yield _gauge("comanda_job_queue_running", "Jobs that run.", {q.queue: q.running for q in stats.queues})
-        yield _gauge("comanda_job_queue_age_seconds", "Wait of the oldest due job.", {q.queue: q.oldest_due_age for q in stats.queues})
-        expired = {q.queue: q.oldest_expired_age for q in stats.queues}
-        yield _gauge("comanda_job_expired_lease_seconds", "Time since the oldest lease that nobody reaped ran out.", expired)
-        yield from _clusters(stats.queues)
 
 
 def _clusters(queues: tuple[QueueStats, ...]) -> Iterator[Metric]:

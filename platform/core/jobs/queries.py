@@ -37,12 +37,6 @@ class QueueStats:
     restarts: int  # by the watchdog
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobStats:
-    queues: tuple[QueueStats, ...]
-    counts: tuple[tuple[str, str, int], ...]  # kind, state, jobs kept in the table
-
-
 def queue_stats() -> tuple[QueueStats, ...]:
     """One for every queue. All ages by the database's clock."""
     with connection.cursor() as cursor:
@@ -50,9 +44,9 @@ def queue_stats() -> tuple[QueueStats, ...]:
         return tuple(_queue_stats(row) for row in cursor.fetchall())
 
 
-def job_stats() -> JobStats:
-    counts = Job.objects.values_list("kind", "state").annotate(jobs=Count("id")).order_by("kind", "state")
-    return JobStats(queues=queue_stats(), counts=tuple(counts))
+def job_counts() -> list[tuple[str, str, int]]:
+    """(kind, state, jobs kept in the table)."""
+    return list(Job.objects.values_list("kind", "state").annotate(jobs=Count("id")).order_by("kind", "state"))
 
 
 def job_by_id(job_id: UUID) -> Job:

@@ -6,6 +6,7 @@ RUNBOOKS = {
     "backups.local_damaged": "offsite-copies",
     "billing.": "billing",
     "cafeteria.": "billing",
+    "certificates.": "certificate",
     "notices.": "notices",
     "payments.": "payments",
     "payments.books_differ": "money-differs",
