@@ -19,6 +19,7 @@ from ops.backups.bundles.keys import bundle_keys
 from ops.backups.models import Backup
 from ops.backups.queries import backups_of, standings
 from ops.restores.actions import restore_by_id, start_preview, start_restore, start_undo
+from ops.restores.clones import start_clone
 from tenants.errors import CafeteriaNotFound
 from tenants.models import Cafeteria
 
@@ -31,6 +32,13 @@ class NoPointInTime(AppError):
     """There is no archive to go back to a moment with. Choose one of the backups by its backup_id."""
 
     code = "outside_window"
+
+
+class CopyOrPreview(AppError):
+    """A copy under a new address is made whole, and changes nothing that could be previewed: say as, or preview, or parts."""
+
+    code = "invalid"
+    status = 422
 
 
 class OneOf(AppError):
@@ -63,6 +71,16 @@ class JobStarted(Schema):
 class RestoreIn(StrictBody):
     backup_id: UUID | None = None
     at: AwareDatetime | None = None
+    as_: Annotated[
+        str | None,
+        Field(
+            alias="as",
+            min_length=1,
+            max_length=63,
+            description="A new address: the cafeteria stays as it is, and a copy of it is made there, for its owner alone, "
+            "without money, mail and webhooks. The job's result names its `business_id`.",
+        ),
+    ] = None
     preview: bool = False
     parts: Annotated[list[Part], Field(min_length=1, max_length=2)] = ["database", "files"]
 
@@ -119,7 +137,10 @@ def take_backup(request: HttpRequest, business_id: Id) -> Status[dict[str, Any]]
     "/ops/businesses/{business_id}/restore", auth=admin, response={202: JobStarted, **errors(400, 401, 403, 404, 409, 413, 422, 503)}
 )
 def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[dict[str, Any]]:
-    """Goes back to a backup, as a job; with `preview` it only finds out what would change, which is the job's result then."""
+    """Goes back to a backup, as a job; with `preview` it only finds out what would change, which is the job's result then.
+
+    With `as` it makes a copy under a new address instead, and leaves this cafeteria alone.
+    """
     bundle_keys()
     cafeteria = _cafeteria(business_id)
     if (body.backup_id is None) == (body.at is None):
@@ -127,6 +148,11 @@ def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[di
     if body.backup_id is None:
         raise NoPointInTime
     by = caller_of(request).email
+    if body.as_ is not None:
+        if body.preview or "parts" in body.model_fields_set:
+            raise CopyOrPreview
+        copy = start_clone(cafeteria_uuid=cafeteria.uuid, slug=body.as_, backup_id=body.backup_id, by=by)
+        return Status(202, {"job_id": copy.job_id})
     if body.preview:
         return Status(202, {"job_id": start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id).pk})
     started = start_restore(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, parts=tuple(body.parts), by=by)

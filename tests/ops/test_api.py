@@ -7,12 +7,16 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from core.jobs import enqueue
 from core.jobs.models import Job
-from core.jobs.runner import run_job
-from ops.backups.actions import take_backup
+from core.jobs.runner import run_claim, run_job
+from ops.backups.actions import file_of, take_backup
 from ops.backups.models import Backup
-from ops.restores.models import Restore
+from ops.management.following import kept_here
+from ops.restores.models import Clone, Restore
 from shop.orders.models import Order
+from tenants.models import Cafeteria
+from tenants.provisioning.schema import drop_schema
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
 from tests.processes import committed_queue
@@ -106,6 +110,68 @@ def test_what_cannot_be(admin: Client, committed_world: World) -> None:
     assert admin.post("/api/v1/ops/businesses/999999999/backups").status_code == 404
     assert admin.post(f"/api/v1/ops/restores/{uuid4()}/undo").status_code == 404
     assert admin.get(f"/api/v1/ops/jobs/{uuid4()}").status_code == 404
+
+
+def test_a_copy_under_a_new_address(admin: Client, committed_world: World) -> None:
+    world = committed_world
+    backup = take_backup(cafeteria_uuid=world.a.ref.uuid, kind="manual")
+    order(world)
+    slug = f"copy-{world.a.ref.slug}"
+
+    def restore(**body: Any) -> Any:
+        return admin.post(f"{base(world)}/restore", {"backup_id": str(backup.pk), **body}, content_type="application/json")
+
+    try:
+        job = done(admin, restore(**{"as": slug}))
+        copy = Cafeteria.objects.get(slug=slug)
+        assert (job["state"], job["result"]) == ("succeeded", {"phase": "done", "business_id": copy.pk, "slug": slug})
+        assert orders(world) == 1
+        with tenant_scope(ref_by_uuid(copy.uuid)):
+            assert Order.objects.count() == 0
+        assert (restore(**{"as": slug}).status_code, restore(**{"as": slug}).json()["code"]) == (409, "slug_taken")
+        assert restore(**{"as": "No Address"}).status_code == 422
+        assert restore(**{"as": f"{slug}-2"}, preview=True).status_code == 422
+        assert restore(**{"as": f"{slug}-2"}, parts=["database"]).status_code == 422
+    finally:
+        drop_copies(world)
+
+
+def drop_copies(world: World) -> None:
+    for copy in Cafeteria.objects.filter(copy_of=world.a.ref.uuid):
+        drop_schema(copy.schema_name)
+        Cafeteria.objects.filter(pk=copy.pk).delete()
+    Clone.objects.filter(cafeteria_uuid=world.a.ref.uuid).delete()
+
+
+def test_a_copy_from_the_command_line(admin: Client, committed_world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    slug = committed_world.a.ref.slug
+    backup = take_backup(cafeteria_uuid=committed_world.a.ref.uuid, kind="manual")
+    try:
+        call_command("restore", slug, "--backup", "newest", "--as", f"{slug}-2")
+        call_command("restore", slug, "--file", str(file_of(backup)), "--as", f"{slug}-3", "--with-staff")
+        assert f"{slug}-3.localhost" in capsys.readouterr().out
+        assert set(Cafeteria.objects.filter(copy_of=backup.cafeteria_uuid).values_list("slug", flat=True)) == {f"{slug}-2", f"{slug}-3"}
+        with pytest.raises(CommandError, match="belongs to --as"):
+            call_command("restore", slug, "--backup", "newest", "--with-staff", "--force")
+        with pytest.raises(CommandError, match="made whole"):
+            call_command("restore", slug, "--backup", "newest", "--as", f"{slug}-4", "--preview")
+    finally:
+        drop_copies(committed_world)
+
+
+def test_a_job_for_a_file_of_this_machine_is_nobody_elses(committed_world: World) -> None:
+    """A worker that is woken up for it finds it taken, from the first moment on."""
+
+    def add() -> Job:
+        return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=committed_world.a.ref.uuid, file="/nowhere")
+
+    claim, job = kept_here(add, job_of=lambda added: added.pk)
+    run_job(str(job.pk))
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == ("running", 1)
+    run_claim(claim)
+    job.refresh_from_db()
+    assert (job.state, "no such file" in job.error) == ("failed", True)
 
 
 def test_admins_alone(admin: Client, committed_world: World) -> None:

@@ -1,5 +1,6 @@
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,20 +12,25 @@ from rich.table import Table
 from core.errors import AppError
 from core.jobs import enqueue
 from core.jobs.queries import job_by_id
-from ops.backups.actions import backup_by_id, file_of
+from ops.backups.actions import backup_by_id
 from ops.backups.bundles.keys import bundle_keys
 from ops.backups.offsite.actions import fetch_bundle
 from ops.backups.queries import newest_backup
-from ops.management.following import follow
+from ops.management.following import follow, kept_here
 from ops.restores.actions import PARTS, restore_by_id, start_preview, start_restore
+from ops.restores.clones import clone_by_id, start_clone
+from ops.restores.models import Clone, Restore
 from tenants.queries import ref_by_slug
 from tenants.refs import TenantRef
+from tenants.routing import site_url
+
+BY = "command line"
 
 
 class Command(BaseCommand):
     help = (
         "Puts one cafeteria back: beside the live one, verified, then exchanged in seconds; undo_restore takes it back for 7 days. "
-        "What was paid since then is put back from the ledger."
+        "What was paid since then is put back from the ledger. With --as it stays as it is, and a harmless copy is made beside it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,6 +39,10 @@ class Command(BaseCommand):
         source.add_argument("--backup", help="the id of a backup (backup_status lists them), or: newest")
         source.add_argument("--file", type=Path, help="a bundle")
         source.add_argument("--from-s3", metavar="URL", help="a bundle in any S3 that the S3_* settings reach: s3://bucket/key")
+        parser.add_argument(
+            "--as", dest="copy", metavar="SLUG", help="make a copy at this new address, for its owner alone; nothing goes back"
+        )
+        parser.add_argument("--with-staff", action="store_true", help="with --as: its staff can sign in at the copy with their passwords")
         parser.add_argument("--preview", action="store_true", help="only say what would change")
         parts = parser.add_mutually_exclusive_group()
         parts.add_argument("--database-only", action="store_true", help="leave the pictures alone")
@@ -43,26 +53,58 @@ class Command(BaseCommand):
         try:
             bundle_keys()
             ref = ref_by_slug(options["slug"])
+            self._check(options)
             backup_id, file = self._source(ref, options)
             if options["preview"]:
                 self._preview(ref, backup_id, file)
-                return
-            self._confirm(ref, force=options["force"])
-            parts = ("database",) if options["database_only"] else ("files",) if options["files_only"] else PARTS
-            started = start_restore(
-                cafeteria_uuid=ref.uuid, backup_id=backup_id, file="" if backup_id else str(file), parts=parts, by="command line"
-            )
+            elif options["copy"]:
+                self._copy(ref, backup_id, file, options)
+            else:
+                self._restore(ref, backup_id, file, options)
         except AppError as error:
             raise CommandError(str(error)) from error
-        assert started.job_id is not None
-        follow(job_by_id(started.job_id), what=f"Restore of {ref.slug}", out=self.stdout)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        if options["copy"] and (options["preview"] or options["database_only"] or options["files_only"]):
+            raise CommandError("A copy is made whole, and changes nothing that could be previewed: leave the other options away.")
+        if options["with_staff"] and not options["copy"]:
+            raise CommandError("--with-staff belongs to --as.")
+
+    def _restore(self, ref: TenantRef, backup_id: UUID | None, file: str, options: dict[str, Any]) -> None:
+        self._confirm(ref, force=options["force"])
+        parts = ("database",) if options["database_only"] else ("files",) if options["files_only"] else PARTS
+        source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, "backup_id": backup_id, "file": file, "parts": parts, "by": BY}
+        started = self._follow(lambda: start_restore(**source), what=f"Restore of {ref.slug}", is_local=backup_id is None)
         self._report(started.pk)
 
-    def _source(self, ref: TenantRef, options: dict[str, Any]) -> tuple[UUID | None, Path]:
+    def _copy(self, ref: TenantRef, backup_id: UUID | None, file: str, options: dict[str, Any]) -> None:
+        source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, "backup_id": backup_id, "file": file, "by": BY}
+        source |= {"slug": options["copy"], "with_staff": options["with_staff"]}
+        started = self._follow(lambda: start_clone(**source), what=f"Copy of {ref.slug}", is_local=backup_id is None)
+        copy = clone_by_id(started.pk)
+        pictures, missing = copy.report["pictures"], len(copy.report["pictures_missing"])
+        self.stdout.write(
+            f"Done: {site_url(copy.slug)} is a copy of {ref.slug} as it was at {copy.moment:%Y-%m-%d %H:%M:%S} UTC, with "
+            f"{copy.report['rows']} rows and {pictures} pictures{f' ({missing} are lost)' if missing else ''}. "
+            "It takes no money and sends nothing. Its owner enters it from the platform."
+        )
+
+    def _follow[Started: (Restore, Clone)](self, start: Callable[[], Started], *, what: str, is_local: bool) -> Started:
+        """What a file of this machine is needed for is not left to another machine's worker."""
+        claim, started = None, None
+        if is_local:
+            claim, started = kept_here(start, job_of=lambda added: added.job_id)
+        started = started or start()
+        assert started.job_id is not None
+        follow(job_by_id(started.job_id), what=what, out=self.stdout, claim=claim)
+        return started
+
+    def _source(self, ref: TenantRef, options: dict[str, Any]) -> tuple[UUID | None, str]:
+        """(a backup's id, or else a bundle's file on this machine)."""
         if options["from_s3"]:
-            return None, fetch_bundle(options["from_s3"])
+            return None, str(fetch_bundle(options["from_s3"]))
         if options["file"] is not None:
-            return None, options["file"].resolve()
+            return None, str(options["file"].resolve())
         if options["backup"] == "newest":
             backup = newest_backup(ref.uuid)
         else:
@@ -70,7 +112,7 @@ class Command(BaseCommand):
                 backup = backup_by_id(UUID(options["backup"]), cafeteria_uuid=ref.uuid)
             except ValueError:
                 raise CommandError(f"{options['backup']} is no backup's id. backup_status {ref.slug} lists them.") from None
-        return backup.pk, file_of(backup)
+        return backup.pk, ""
 
     def _confirm(self, ref: TenantRef, *, force: bool) -> None:
         if force:
@@ -81,12 +123,16 @@ class Command(BaseCommand):
         if input(f"Type {ref.slug} to go on: ").strip() != ref.slug:
             raise CommandError("Nothing was done.")
 
-    def _preview(self, ref: TenantRef, backup_id: UUID | None, file: Path) -> None:
+    def _preview(self, ref: TenantRef, backup_id: UUID | None, file: str) -> None:
+        what, claim = f"Preview of {ref.slug}", None
         if backup_id is not None:
             job = start_preview(cafeteria_uuid=ref.uuid, backup_id=backup_id)
         else:
-            job = enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, file=str(file))
-        found = follow(job, what=f"Preview of {ref.slug}", out=self.stdout).result
+            claim, job = kept_here(
+                lambda: enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, file=file),
+                job_of=lambda added: added.pk,
+            )
+        found = follow(job, what=what, out=self.stdout, claim=claim).result
         assert isinstance(found, dict)
         self.stdout.write(f"Back to {found['moment']}. This would change:")
         table = Table("table", "rows now", "rows then", "lost", "back", "otherwise")

@@ -34,10 +34,14 @@ def run_job(job_id: str) -> None:
     Leaves the connection in public with no transaction open, whatever the job did.
     """
     claim = claim_job(uuid.UUID(job_id))
-    if claim is None:
-        return
+    if claim is not None:
+        run_claim(claim)
+
+
+def run_claim(claim: Claim) -> None:
+    """Run a job that claim_job has given. Claimed in the transaction that adds it, no other worker ever sees it waiting."""
     run = JobRun(claim)
-    with structlog.contextvars.bound_contextvars(job_id=job_id, job=claim.kind, cafeteria=str(claim.cafeteria_uuid or "")):
+    with structlog.contextvars.bound_contextvars(job_id=str(claim.job_id), job=claim.kind, cafeteria=str(claim.cafeteria_uuid or "")):
         log.info("job_started", attempt=claim.attempt)
         try:
             outcome = _perform(claim, run)

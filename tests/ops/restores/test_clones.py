@@ -259,7 +259,7 @@ def test_killed_at_every_step(place: Place, backup: Backup, slug: str) -> None:
         if number % 2:
             assert run_clone(clone_id=clone.pk).phase == "done"
             continue
-        Job.objects.filter(pk=clone.job_id).update(state="failed")
+        Job.objects.filter(cafeteria_uuid=place.ref.uuid).update(state="failed")
         sweep_clones()
         clone.refresh_from_db()
         assert (clone.phase, left_of(clone) == []) == ("done" if done else "failed", not done), steps[number]
