@@ -57,9 +57,10 @@ class TableShape:
 class Snapshot:
     """A read-only transaction with the cafeteria's schema first in its path. All that is read is of one moment."""
 
-    def __init__(self, connection: Any, schema_name: str) -> None:
+    def __init__(self, connection: Any, schema_name: str, *, taken_at: datetime | None = None) -> None:
+        """`taken_at`: the moment that the connection's server stands at, if that is not now."""
         self._connection, self._schema = connection, schema_name
-        self.taken_at: datetime = self.rows("SELECT now()")[0][0]
+        self.taken_at: datetime = taken_at or self.rows("SELECT now()")[0][0]
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
@@ -100,6 +101,16 @@ def snapshot(ref: TenantRef) -> Iterator[Snapshot]:
         raw.rollback()
     finally:
         own.close()
+
+
+@contextmanager
+def snapshot_elsewhere(own: Any, ref: TenantRef, *, taken_at: datetime) -> Iterator[Snapshot]:
+    """As `snapshot`, on a connection of psycopg2 to a server that stands at another moment."""
+    own.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
+    with own.cursor() as cursor:
+        cursor.execute("SELECT set_config('search_path', %s, true)", [f"{quoted(ref.schema_name)}, public"])
+    yield Snapshot(own, ref.schema_name, taken_at=taken_at)
+    own.rollback()
 
 
 def quoted(name: str) -> str:

@@ -26,7 +26,7 @@ from tenants.models import Cafeteria
 from tenants.provisioning.template import stored_template
 from tenants.queries import ref_by_uuid
 from tenants.refs import TenantRef
-from tenants.snapshots import snapshot
+from tenants.snapshots import Snapshot, snapshot
 
 log = structlog.get_logger()
 Kind = Backup.Kind
@@ -37,6 +37,7 @@ WEEKLY_EVERY = timedelta(days=7)
 HOURLY_KEPT = timedelta(hours=48)  # all of them; after that the newest of each day, week and month
 DAYS, WEEKS, MONTHS = 7, 4, 12
 SAFETY_KEPT = timedelta(days=30)
+MOMENT_KEPT = timedelta(days=2)
 
 # Every write of a schema counts here. The counters fall with a crash of the server: then a backup too many is taken.
 FINGERPRINTS = """
@@ -55,17 +56,24 @@ def take_backup(*, cafeteria_uuid: UUID, kind: str, step: Step = lambda _fractio
     `step` is told (0 to 1, what), and may raise to end it. Costs what this cafeteria is, however many there are. Raises BackupsNotSetUp,
     CafeteriaNotFound, OSError when the disk is full.
     """
-    ref, key, backup_id = ref_by_uuid(cafeteria_uuid), bundle_keys()[0], new_id()
+    ref = ref_by_uuid(cafeteria_uuid)
     schema = schema_of(ref)
+    with snapshot(ref) as moment:
+        return keep_snapshot(moment, ref=ref, schema=schema, kind=kind, step=step)
+
+
+def keep_snapshot(moment: Snapshot, *, ref: TenantRef, schema: Schema, kind: str, step: Step = lambda _fraction, _what: None) -> Backup:
+    """As take_backup, of a snapshot that is there, wherever it is from: `ref` and `schema` are of the same moment."""
+    key, backup_id = bundle_keys()[0], new_id()
     target = _place(ref, backup_id)
     part = target.with_suffix(".part")
     try:
-        written, missing = _write(part, ref, schema, kind, step)
+        written, missing = _write(part, moment, ref, schema, kind, step)
         part.rename(target)
         flush_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
-    if missing:
+    if missing and kind != Kind.MOMENT:
         detail = f"{len(missing)} pictures are not in the storage, so they are not in the backup: {', '.join(missing[:3])}"
         raise_alert(kind="backups.media_missing", cafeteria_uuid=ref.uuid, detail=detail)
     backup = Backup.objects.create(
@@ -88,21 +96,20 @@ def take_backup(*, cafeteria_uuid: UUID, kind: str, step: Step = lambda _fractio
     return backup
 
 
-def _write(part: Path, ref: TenantRef, schema: Schema, kind: str, step: Step) -> tuple[Written, list[str]]:
-    with snapshot(ref) as moment:
-        media, missing = media_of(moment, ref.uuid)
-        steps = len(moment.tables()) + 1
-        done = iter(range(steps + 2 * len(media) + 1))
-        written = write_bundle(
-            part,
-            moment,
-            ref=ref,
-            schema=schema,
-            media=media,
-            open_media=open_media if kind != Kind.HOURLY else None,
-            key=bundle_keys()[0],
-            step=lambda what: step(min(next(done) / steps, 1.0), what),
-        )
+def _write(part: Path, moment: Snapshot, ref: TenantRef, schema: Schema, kind: str, step: Step) -> tuple[Written, list[str]]:
+    media, missing = media_of(moment, ref.uuid)
+    steps = len(moment.tables()) + 1
+    done = iter(range(steps + 2 * len(media) + 1))
+    written = write_bundle(
+        part,
+        moment,
+        ref=ref,
+        schema=schema,
+        media=media,
+        open_media=None if kind in {Kind.HOURLY, Kind.MOMENT} else open_media,
+        key=bundle_keys()[0],
+        step=lambda what: step(min(next(done) / steps, 1.0), what),
+    )
     return written, missing
 
 
@@ -188,6 +195,7 @@ def forget_old_backups(*, cafeteria_uuid: UUID) -> int:
     keep = kept_of([(backup.pk, backup.kind, backup.taken_at) for backup in backups], now=timezone.now())
     in_use = set(Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, finished_at=None).values_list("backup_id", flat=True))
     in_use |= set(Clone.objects.filter(cafeteria_uuid=cafeteria_uuid, finished_at=None).values_list("backup_id", flat=True))
+    keep |= {backup.pk for backup in backups if backup.kind == Kind.MOMENT and timezone.now() - backup.finished_at < MOMENT_KEPT}
     gone = [backup for backup in backups if backup.pk not in keep | in_use]
     for backup in gone:
         with suppress(FileNotFoundError):
@@ -204,7 +212,7 @@ def kept_of(backups: Iterable[tuple[UUID, str, datetime]], *, now: datetime) -> 
     keep: set[UUID] = set()
     seen: dict[str, set[str]] = {"day": set(), "week": set(), "month": set()}
     most = {"day": DAYS, "week": WEEKS, "month": MONTHS}
-    for number, (pk, kind, at) in enumerate(backups):
+    for number, (pk, kind, at) in enumerate(row for row in backups if row[1] != Kind.MOMENT):
         spans = {"day": f"{at:%Y-%m-%d}", "week": f"{at:%G-%V}", "month": f"{at:%Y-%m}"}
         for span, name in spans.items():
             if name not in seen[span] and len(seen[span]) < most[span]:

@@ -67,7 +67,7 @@ def prove_due_backups(*, step: Step = lambda _fraction, _what: None, only: str =
     total = cafeterias.count()
     for number, (uuid, slug) in enumerate(cafeterias.values_list("uuid", "slug")):
         step(number / max(total, 1), slug)
-        newest = Backup.objects.filter(cafeteria_uuid=uuid).order_by("-taken_at").first()
+        newest = Backup.objects.filter(cafeteria_uuid=uuid).exclude(kind=Backup.Kind.MOMENT).order_by("-taken_at").first()
         if newest is None:
             proofs.missing.append(slug)
         elif newest.proven_at is not None and not again:

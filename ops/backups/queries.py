@@ -39,8 +39,10 @@ def standings() -> list[Standing]:
     """Of every cafeteria that is not closed, by slug. Two queries."""
     now = timezone.now()
     newest = dict(BackupTurn.objects.values_list("cafeteria_uuid", "newest_at"))
-    found = Backup.objects.values("cafeteria_uuid").annotate(
-        newest=Max("taken_at"), proven=Max("taken_at", filter=Q(proven_at__isnull=False))
+    found = (
+        Backup.objects.exclude(kind=Backup.Kind.MOMENT)
+        .values("cafeteria_uuid")
+        .annotate(newest=Max("taken_at"), proven=Max("taken_at", filter=Q(proven_at__isnull=False)))
     )
     moments = {row["cafeteria_uuid"]: (row["newest"], row["proven"]) for row in found}
     return [_standing(cafeteria, newest.get(cafeteria.uuid), moments.get(cafeteria.uuid), now) for cafeteria in _alive()]
@@ -48,7 +50,7 @@ def standings() -> list[Standing]:
 
 def newest_backup(cafeteria_uuid: UUID) -> Backup:
     """Raises BackupNotFound."""
-    found = backups_of(cafeteria_uuid).first()
+    found = backups_of(cafeteria_uuid).exclude(kind=Backup.Kind.MOMENT).first()
     if found is None:
         raise BackupNotFound
     return found

@@ -80,7 +80,7 @@ def copy_backup(*, backup_id: UUID, step: Step = lambda _: None) -> bool:
 
 def enqueue_copy(backup: Backup) -> None:
     """Add the job that copies it; nothing when off-site is off."""
-    if is_set_up():
+    if is_set_up() and backup.kind != Backup.Kind.MOMENT:
         Backup.objects.filter(pk=backup.pk).update(offsite_due_at=timezone.now() + CLAIMED_FOR)
         enqueue("ops.backups.offsite.jobs.copy", queue="long", backup_id=str(backup.pk))
 
@@ -97,7 +97,13 @@ def enqueue_waiting(*, limit: int = 20) -> int:
     with transaction.atomic():
         now = timezone.now()
         due = Q(offsite_due_at=None) | Q(offsite_due_at__lte=now)
-        waiting = Backup.objects.select_for_update(skip_locked=True).filter(due, offsite_at=None).exclude(file="").order_by("-taken_at")
+        waiting = (
+            Backup.objects.select_for_update(skip_locked=True)
+            .filter(due, offsite_at=None)
+            .exclude(file="")
+            .exclude(kind=Backup.Kind.MOMENT)
+            .order_by("-taken_at")
+        )
         found = list(waiting[:limit])
         for backup in found:
             enqueue_copy(backup)
@@ -226,7 +232,7 @@ def _note_failure(why: str) -> None:
     pause = min(FIRST_PAUSE * 2 ** min(failures - 1, 10), LONGEST_PAUSE)
     OffsiteStanding.objects.filter(pk=1).update(retry_at=timezone.now() + pause)
     if failures >= ALERT_AFTER:
-        waiting = Backup.objects.filter(offsite_at=None).count()
+        waiting = Backup.objects.filter(offsite_at=None).exclude(kind=Backup.Kind.MOMENT).count()
         detail = f"{why} {failures} times in a row; {waiting} backups are on this machine only."
         raise_alert(kind="backups.offsite", subject="storage", detail=detail, severity="critical")
 
@@ -288,7 +294,7 @@ def _is_offsite(bucket: gateway.Bucket, backup: Backup) -> bool:
 
 
 def _let_go_candidates() -> QuerySet[Backup]:
-    newer = Backup.objects.filter(cafeteria_uuid=OuterRef("cafeteria_uuid"), taken_at__gt=OuterRef("taken_at"))
+    newer = Backup.objects.filter(cafeteria_uuid=OuterRef("cafeteria_uuid"), taken_at__gt=OuterRef("taken_at")).exclude(kind="moment")
     old = timezone.now() - timedelta(days=settings.BACKUP_LOCAL_DAYS)
     found = Backup.objects.filter(Exists(newer), offsite_at__isnull=False, taken_at__lt=old)
     return found.exclude(file="").order_by("taken_at")

@@ -16,8 +16,9 @@ OFFSITE_WITHIN = timedelta(hours=3)
 
 def tell_of_waiting() -> int:
     """One alert while newest backups have not been off-site for hours, whatever the reason; of how many cafeterias."""
-    newer = Backup.objects.filter(cafeteria_uuid=OuterRef("cafeteria_uuid"), taken_at__gt=OuterRef("taken_at"))
-    late = Backup.objects.filter(~Exists(newer), offsite_at=None, finished_at__lt=timezone.now() - OFFSITE_WITHIN).order_by("taken_at")
+    newer = Backup.objects.filter(cafeteria_uuid=OuterRef("cafeteria_uuid"), taken_at__gt=OuterRef("taken_at")).exclude(kind="moment")
+    late = Backup.objects.filter(~Exists(newer), offsite_at=None, finished_at__lt=timezone.now() - OFFSITE_WITHIN)
+    late = late.exclude(kind=Backup.Kind.MOMENT).order_by("taken_at")
     count, first = late.count(), late.first()
     if first is None:
         resolve_alerts(kind="backups.offsite", subject="late")
