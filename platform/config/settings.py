@@ -209,6 +209,14 @@ if S3_BUCKET and not (S3_ACCESS_KEY and S3_SECRET_KEY):
     raise ImproperlyConfigured("S3_BUCKET is set without S3_ACCESS_KEY and S3_SECRET_KEY. Set all three, or none.")
 BACKUP_LOCAL_DAYS = env.integer("BACKUP_LOCAL_DAYS", 7, least=1)  # How long a backup that is off-site stays here as well.
 RESTORE_MAX_BYTES = env.integer("RESTORE_MAX_GIB", 64, least=1) * 1024**3  # What a bundle may come to, unpacked.
+# The whole cluster's archive, for any moment of the last days: base backups and PostgreSQL's log, kept by `manage.py archive`.
+ARCHIVE_FOLDER = env.path("ARCHIVE_FOLDER", DATA_FOLDER / "archive")
+ARCHIVE_DATABASE_URL = env.text("ARCHIVE_DATABASE_URL")  # A role that may replicate; empty: the database's own, past its pooler.
+ARCHIVE_SLOT = env.text("ARCHIVE_SLOT", "comanda_archive")
+ARCHIVE_DAYS = env.integer("ARCHIVE_DAYS", 7, least=1)  # How far back any moment can be had.
+ARCHIVE_FULL_DAYS = env.integer("ARCHIVE_FULL_DAYS", 7, least=1)  # Between full base backups,
+ARCHIVE_BASE_HOURS = env.integer("ARCHIVE_BASE_HOURS", 6, least=1)  # and between incremental ones.
+ARCHIVE_SHIP_SECONDS = env.integer("ARCHIVE_SHIP_SECONDS", 30, least=1)  # Between two copies of the log off-site.
 
 # --- Mercado Pago -----------------------------------------------------------------------------------------------------------
 MERCADOPAGO_URL = env.text("MERCADOPAGO_URL", "https://api.mercadopago.com").rstrip("/")
