@@ -109,14 +109,20 @@ def close_cafeteria(*, cafeteria_id: int) -> Cafeteria:
             idempotency_key=f"drop:{cafeteria.uuid}",
             run_after=_dropped_after(cafeteria),
         )
+        for name in settings.CAFETERIA_CLOSED:
+            import_string(name)(cafeteria)
     return cafeteria
 
 
 def drop_closed_cafeteria(*, cafeteria_id: int) -> bool:
     """Drop the schema of a cafeteria that was closed for long enough; its row stays. False, and nothing done, when it is not due.
 
-    Killed halfway, it goes on when it is called again.
+    Killed halfway, it goes on when it is called again. What stands above may object (settings.CAFETERIA_BEFORE_DROP), by raising.
     """
+    closed = Cafeteria.objects.filter(pk=cafeteria_id, status=Status.CLOSED).first()
+    if closed is not None and closed.schema_head and clock.now() >= _dropped_after(closed):
+        for name in settings.CAFETERIA_BEFORE_DROP:
+            import_string(name)(closed)
     with transaction.atomic():
         wait_for_lock(cafeteria_lock(cafeteria_id))
         cafeteria = Cafeteria.objects.filter(pk=cafeteria_id, status=Status.CLOSED).first()

@@ -3,6 +3,7 @@ from uuid import UUID
 
 from core.jobs import JobRun, Json, enqueue
 from ops.backups import actions, proofs
+from ops.backups.final import take_final_backup
 from ops.backups.offsite.actions import enqueue_copy, enqueue_waiting
 
 
@@ -20,6 +21,11 @@ def backup(run: JobRun, *, kind: str, fingerprint: str = "") -> Json:
         taken = actions.take_backup(cafeteria_uuid=uuid, kind=kind, step=step)
     enqueue_copy(taken)
     return {"backup_id": str(taken.pk)}
+
+
+def final(run: JobRun) -> Json:
+    """The last backup of the job's cafeteria, which was closed."""
+    return {"backup_id": str(take_final_backup(run.cafeteria.uuid).pk)}
 
 
 def prove(run: JobRun) -> Json:

@@ -180,6 +180,8 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # --- Cafeterias: what tenants, which stands below shop, calls by name --------------------------------------------------------
 # In the new cafeteria's scope, with email, full_name, platform_user_id.
 CAFETERIA_OPENED = ["shop.people.actions.admit_owner", "billing.actions.begin_trial"]
+CAFETERIA_CLOSED = ["ops.backups.final.ask_for_final_backup"]  # In the transaction that closes it, with the row.
+CAFETERIA_BEFORE_DROP = ["ops.backups.final.check_final_backup"]  # Outside of every transaction; what raises keeps the schema.
 # What makes a copy of a cafeteria harmless: dotted names, called in its schema with (with_staff).
 CAFETERIA_COPIED = ["shop.people.actions.lock_copied_people", "shop.orders.payments.actions.part_copied_orders"]
 CAFETERIA_PLANS = "billing.queries.plan_lines"  # What accounts, which stands below billing, shows on the owner's home.
