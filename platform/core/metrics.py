@@ -12,4 +12,3 @@ SECONDS = Histogram(
 ORDERS = Counter("comanda_orders_total", "Orders placed", ["channel"])
 WEBHOOKS = Counter("comanda_webhooks_total", "Notifications of Mercado Pago", ["outcome"])
 REFUSED_REQUESTS = Counter("comanda_requests_refused_total", "Requests refused while the process was busy", ["reason"])
-REFUSED_ORDERS = Counter("comanda_orders_refused_total", "Orders refused", ["code"])

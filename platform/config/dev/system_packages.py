@@ -1,4 +1,4 @@
-"""Brings what the tests use and PyPI does not have, a browser and a connection pooler, from Debian where that is possible."""
+"""Brings what the tests use and PyPI does not have, a browser, a connection pooler and Prometheus, from Debian where that is possible."""
 
 import os
 import shutil
@@ -24,6 +24,7 @@ PACKAGES = (
         purpose="the tests of the pages",
     ),
     SystemPackage(programs=("pgbouncer",), debian=("pgbouncer",), purpose="the tests behind a connection pooler"),
+    SystemPackage(programs=("promtool",), debian=("prometheus",), purpose="the tests of the alert rules"),
 )
 
 

@@ -1,6 +1,7 @@
 """What to do about each kind of alert and act: a file of docs/runbooks. A test finds each kind that the product raises here."""
 
 RUNBOOKS = {
+    "archive.": "archive-of-wal",
     "backups.": "backups-and-proofs",
     "backups.offsite": "offsite-copies",
     "backups.local_damaged": "offsite-copies",
