@@ -77,7 +77,7 @@ def format_lasting(seconds: float) -> str:
     """`0,04 s`, `12 s`, `3 min`: how long something took or takes, in the active language."""
     if seconds >= 90:
         return format_timedelta(timedelta(seconds=seconds), threshold=1.5, format="short", locale=_babel_locale())
-    rounded = round(seconds, 2) if seconds < 10 else round(seconds)
+    rounded = round(seconds, 2) if seconds < 1 else round(seconds, 1) if seconds < 5 else round(seconds)
     return format_unit(rounded, "duration-second", "short", locale=_babel_locale())
 
 

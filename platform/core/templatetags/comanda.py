@@ -46,6 +46,12 @@ def local_time_filter(moment: datetime | None, timezone: str) -> str:
     return format_moment(moment, timezone) if moment else ""
 
 
+@register.filter
+def exact_time(moment: datetime | None, timezone: str) -> str:
+    """Day and time of day to the second in that zone, as plain text."""
+    return format_moment(moment, timezone, "exact") if moment else ""
+
+
 @register.simple_tag
 def local_time(moment: datetime | None, timezone: str, kind: Kind = "time") -> str:
     """`{% local_time order.created_at cafeteria.timezone "datetime" %}`: a <time> element."""

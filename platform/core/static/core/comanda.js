@@ -144,13 +144,14 @@
           const answer = await fetch(element.dataset.poll, {
             headers: { "HX-Request": "true", ...(tag && { "If-None-Match": tag }) }, cache: "no-store", credentials: "same-origin",
           });
-          if (answer.status === 200) {
+          if (answer.status === 200 || answer.status === 286) {
             tag = answer.headers.get("ETag") || "";
             window.htmx?.swap(element, await answer.text(), { swapStyle: "innerHTML" });
             prepare(element);
           } else if (answer.status !== 304) throw new Error(answer.status);
           failures = 0;
           delete element.dataset.connection;
+          if (answer.status === 286) return; // It will not change any more.
         } catch {
           failures += 1;
           if (failures > 1) element.dataset.connection = "lost";

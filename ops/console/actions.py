@@ -1,0 +1,123 @@
+"""What admins do from the console. Each is an action of its own part, with who did it written down in the same transaction."""
+
+from uuid import UUID
+
+from django.db import transaction
+
+from core.alerts.actions import resolve_alerts
+from core.alerts.models import Alert
+from core.audit.actions import record
+from core.identity.callers import Caller
+from core.jobs import actions as jobs
+from core.jobs import enqueue
+from core.jobs.models import Job, JobState
+from ops.backups.bundles.keys import bundle_keys
+from ops.console.errors import AlertNotFound
+from ops.restores.actions import restore_by_id, start_preview, start_undo
+from ops.restores.models import Restore
+from tenants import actions as tenants
+from tenants.models import Cafeteria
+
+ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+
+
+def suspend_cafeteria(*, cafeteria_id: int, person: Caller) -> Cafeteria:
+    """Raises InvalidLifecycle unless it is open."""
+    with transaction.atomic():
+        cafeteria = tenants.suspend_cafeteria(cafeteria_id=cafeteria_id)
+        record("cafeteria.suspended", actor=person, cafeteria_uuid=cafeteria.uuid, target=cafeteria.slug)
+    return cafeteria
+
+
+def resume_cafeteria(*, cafeteria_id: int, person: Caller) -> Cafeteria:
+    """Raises InvalidLifecycle unless it is suspended."""
+    with transaction.atomic():
+        cafeteria = tenants.resume_cafeteria(cafeteria_id=cafeteria_id)
+        record("cafeteria.resumed", actor=person, cafeteria_uuid=cafeteria.uuid, target=cafeteria.slug)
+    return cafeteria
+
+
+def close_cafeteria(*, cafeteria_id: int, person: Caller) -> Cafeteria:
+    """For good. Raises InvalidLifecycle when it is closed already."""
+    with transaction.atomic():
+        cafeteria = tenants.close_cafeteria(cafeteria_id=cafeteria_id)
+        record("cafeteria.closed", actor=person, cafeteria_uuid=cafeteria.uuid, target=cafeteria.slug)
+    return cafeteria
+
+
+def request_backup(*, cafeteria: Cafeteria, key: str, person: Caller) -> Job:
+    """The job that backs it up now. The same key gives the same job. Raises BackupsNotSetUp."""
+    bundle_keys()
+    with transaction.atomic():
+        job = enqueue(
+            "ops.backups.jobs.backup", queue="long", cafeteria_uuid=cafeteria.uuid, idempotency_key=f"console:{key}", kind="manual"
+        )
+        record("backup.requested", actor=person, cafeteria_uuid=cafeteria.uuid, target=str(job.pk))
+    return job
+
+
+def request_preview(*, cafeteria: Cafeteria, backup_id: UUID, person: Caller) -> Job:
+    """The job that finds out what going back would change; one that is under way for the same backup is taken.
+
+    Raises BackupsNotSetUp, BackupNotFound.
+    """
+    bundle_keys()
+    with transaction.atomic():
+        under_way = Job.objects.filter(
+            kind="ops.restores.jobs.preview", cafeteria_uuid=cafeteria.uuid, state__in=ACTIVE, arguments__backup_id=str(backup_id)
+        ).first()
+        if under_way is not None:
+            return under_way
+        job = start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=backup_id)
+        record("restore.previewed", actor=person, cafeteria_uuid=cafeteria.uuid, target=str(backup_id))
+    return job
+
+
+def request_undo(*, restore_id: UUID, person: Caller) -> Job:
+    """The job that undoes it; one that is under way is taken. Raises RestoreNotFound, CannotUndo, RestoreUnderWay."""
+    restore = restore_by_id(restore_id)
+    with transaction.atomic():
+        Restore.objects.select_for_update().get(pk=restore.pk)  # Two at once: the second sees the job of the first.
+        under_way = Job.objects.filter(
+            kind="ops.restores.jobs.undo", cafeteria_uuid=restore.cafeteria_uuid, state__in=ACTIVE, arguments__restore_id=str(restore.pk)
+        ).first()
+        if under_way is not None:
+            return under_way
+        job = start_undo(restore_id=restore.pk, by=person.email)
+        record("restore.undo_requested", actor=person, cafeteria_uuid=restore.cafeteria_uuid, target=str(restore.pk))
+    return job
+
+
+def retry_job(*, job_id: UUID, person: Caller) -> Job:
+    """Raises JobNotFound, JobNotRetryable."""
+    with transaction.atomic():
+        job = jobs.retry_job(job_id=job_id)
+        record("job.retried", actor=person, cafeteria_uuid=job.cafeteria_uuid, target=str(job.pk), kind=job.kind)
+    return job
+
+
+def cancel_job(*, job_id: UUID, person: Caller) -> Job:
+    """Raises JobNotFound, JobHasEnded."""
+    with transaction.atomic():
+        job = jobs.cancel_job(job_id=job_id)
+        record("job.cancelled", actor=person, cafeteria_uuid=job.cafeteria_uuid, target=str(job.pk), kind=job.kind)
+    return job
+
+
+def request_fleet_migration(*, key: str, person: Caller) -> Job:
+    """The job that brings all cafeterias to this code's head. The same key gives the same job."""
+    with transaction.atomic():
+        job = enqueue("tenants.jobs.migrate_fleet", queue="long", idempotency_key=f"console:{key}")
+        record("fleet.migration_requested", actor=person, target=str(job.pk))
+    return job
+
+
+def resolve_alert(*, alert_id: int, person: Caller) -> None:
+    """Closed already is closed. It opens again when what raised it finds the same. Raises AlertNotFound."""
+    alert = Alert.objects.filter(pk=alert_id).first()
+    if alert is None:
+        raise AlertNotFound
+    with transaction.atomic():
+        closed = resolve_alerts(kind=alert.kind, cafeteria_uuid=alert.cafeteria_uuid, subject=alert.subject, by=person.email)
+        if closed:
+            record("alert.resolved", actor=person, cafeteria_uuid=alert.cafeteria_uuid, target=alert.kind, subject=alert.subject)

@@ -1,0 +1,187 @@
+"""Going back and coming back again: preview, restore, its progress, undo, and the history of them all."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.doors import page
+from core.doors import person_of
+from core.errors import AppError
+from core.flash import flash
+from core.jobs.models import Job, JobState
+from ops.console import actions
+from ops.console.cafeterias.forms import TypedForm
+from ops.console.cafeterias.queries import cafeteria_by_id
+from ops.console.pages import show, show_part
+from ops.console.restores.forms import RestoreForm
+from ops.console.restores.queries import (
+    Target,
+    diff_of,
+    newest_preview,
+    preview_by_id,
+    restore_facts,
+    restores_page,
+    target_of,
+)
+from ops.restores.actions import UNDO_FOR, restore_by_id, start_restore
+from ops.restores.cancelling import cancel_restore
+from ops.restores.errors import RestoreUnderWay
+from ops.restores.models import Restore
+from tenants.models import Cafeteria
+from tenants.routing import site_url
+
+PLACE = "restores"
+
+
+@page(access="admin")
+@require_safe
+def history(request: HttpRequest) -> HttpResponse:
+    """Every restore of every cafeteria, or of `cafeteria`."""
+    chosen = request.GET.get("cafeteria", "")
+    cafeteria = cafeteria_by_id(int(chosen)) if chosen.isdecimal() and len(chosen) < 19 else None
+    lines, found = restores_page(cafeteria=cafeteria, number=request.GET.get("page", "1"))
+    return show(request, "restores", PLACE, lines=lines, page=found, shop=cafeteria)
+
+
+@page(access="admin")
+@require_http_methods(["GET", "HEAD", "POST"])
+def restore(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
+    """What a restore of `backup` does, and the form that begins it once the address is typed."""
+    cafeteria = cafeteria_by_id(cafeteria_id)
+    target = target_of(cafeteria, request.POST if request.method == "POST" else request.GET)
+    form = RestoreForm(request.POST if request.method == "POST" else None, expected=cafeteria.slug)
+    if request.method != "POST" or not form.is_valid():
+        status = 422 if form.is_bound else 200
+        return show(request, "restore", PLACE, status=status, **_asked(cafeteria, target, form))
+    try:
+        begun = _begin(request, cafeteria, target, form)
+    except AppError as error:
+        form.add_error(None, error.translated())
+        return show(request, "restore", PLACE, status=error.status, **_asked(cafeteria, target, form))
+    return redirect("console_restore", begun.pk)
+
+
+@page(access="admin")
+@require_POST
+def preview(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
+    """On to the job that finds out what going back would change."""
+    cafeteria = cafeteria_by_id(cafeteria_id)
+    target = target_of(cafeteria, request.POST)
+    try:
+        assert target.backup is not None
+        job = actions.request_preview(cafeteria=cafeteria, backup_id=target.backup.pk, person=person_of(request))
+    except AppError as error:
+        flash(request, error.translated(), "bad")
+        return redirect("console_backups", cafeteria_id)
+    return redirect("console_preview", job.pk)
+
+
+@page(access="admin")
+@require_safe
+def preview_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    job, cafeteria, target = preview_by_id(job_id)
+    return show(request, "preview", PLACE, **_previewed(job, cafeteria, target))
+
+
+@page(access="admin")
+@require_safe
+def preview_part(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    job, cafeteria, target = preview_by_id(job_id)
+    facts = (job.state, job.progress, job.message, job.cancel_requested)
+    return show_part(request, "preview_state", facts=facts, over=job.has_ended, **_previewed(job, cafeteria, target))
+
+
+@page(access="admin")
+@require_safe
+def restore_page(request: HttpRequest, restore_id: UUID) -> HttpResponse:
+    """How far it is, and what came of it."""
+    return show(request, "restore_progress", PLACE, **_stands(restore_by_id(restore_id)))
+
+
+@page(access="admin")
+@require_safe
+def restore_part(request: HttpRequest, restore_id: UUID) -> HttpResponse:
+    values = _stands(restore_by_id(restore_id))
+    facts = values["facts"]
+    return show_part(request, "restore_state", facts=facts.facts, over=facts.is_over, **values)
+
+
+@page(access="admin")
+@require_POST
+def cancel(request: HttpRequest, restore_id: UUID) -> HttpResponse:
+    try:
+        cancel_restore(restore_id=restore_id, person=person_of(request))
+    except AppError as error:
+        if error.status == 404:
+            raise
+        flash(request, error.translated(), "bad")
+    else:
+        flash(request, _("It stops at its next step. The cafeteria stays as it is."), "info")
+    return redirect("console_restore", restore_id)
+
+
+@page(access="admin")
+@require_http_methods(["GET", "HEAD", "POST"])
+def undo(request: HttpRequest, restore_id: UUID) -> HttpResponse:
+    """Says what undoing does, and asks for the address to be typed; POST begins it."""
+    found = restore_by_id(restore_id)
+    cafeteria = cafeteria_by_id(found.cafeteria_id)
+    form = TypedForm(request.POST if request.method == "POST" else None, expected=cafeteria.slug)
+    status = 422 if form.is_bound else 200
+    if request.method == "POST" and form.is_valid():
+        try:
+            actions.request_undo(restore_id=restore_id, person=person_of(request))
+        except AppError as error:
+            form.add_error(None, error.translated())
+            status = error.status
+        else:
+            return redirect("console_restore", restore_id)
+    return show(request, "undo", PLACE, status=status, shop=cafeteria, restore=found, form=form)
+
+
+def _begin(request: HttpRequest, cafeteria: Cafeteria, target: Target, form: RestoreForm) -> Restore:
+    """Sent twice at once, the second one leads to the restore of the first. Raises RestoreUnderWay for another one."""
+    person = person_of(request)
+    assert target.backup is not None
+    try:
+        parts = tuple(form.cleaned_data["parts"])
+        return start_restore(cafeteria_uuid=cafeteria.uuid, backup_id=target.backup.pk, parts=parts, by=person.email)
+    except RestoreUnderWay:
+        same = Restore.objects.filter(cafeteria_uuid=cafeteria.uuid, backup_id=target.backup.pk, requested_by=person.email)
+        begun = same.filter(finished_at=None).first()
+        if begun is None:
+            raise
+        return begun
+
+
+def _asked(cafeteria: Cafeteria, target: Target, form: RestoreForm) -> dict[str, Any]:
+    job = newest_preview(cafeteria, target)
+    under_way = Restore.objects.filter(cafeteria_uuid=cafeteria.uuid, finished_at=None).first()
+    last = Restore.objects.filter(cafeteria_uuid=cafeteria.uuid, away_seconds__isnull=False).order_by("-started_at").first()
+    return {
+        "shop": cafeteria,
+        "target": target,
+        "form": form,
+        "newest_preview": job,
+        "under_way": under_way,
+        "last": last,
+        "undo_days": UNDO_FOR.days,
+        "url": site_url(cafeteria.slug),
+    }
+
+
+def _previewed(job: Job, cafeteria: Cafeteria, target: Target) -> dict[str, Any]:
+    done = job.state == JobState.SUCCEEDED
+    diff = diff_of(job.result or {}, cafeteria, target.moment) if done else None
+    form = RestoreForm(expected=cafeteria.slug)
+    return {**_asked(cafeteria, target, form), "job": job, "diff": diff, "percent": round(job.progress * 100)}
+
+
+def _stands(restore: Restore) -> dict[str, Any]:
+    cafeteria = cafeteria_by_id(restore.cafeteria_id)
+    facts = restore_facts(restore, cafeteria)
+    return {"shop": cafeteria, "restore": restore, "facts": facts, "url": site_url(cafeteria.slug)}

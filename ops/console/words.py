@@ -1,0 +1,232 @@
+"""What the console calls things: jobs, alerts, tables, steps and entries of the audit, in words for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+type Words = str | Promise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """A kind of alert, as whoever is woken by it reads it."""
+
+    title: Words
+    remedy: Words  # what to do
+
+
+OTHER_TROUBLE = _("Read the detail and the newest failed jobs. The runbooks are in docs/runbooks.")
+
+TROUBLES: Mapping[str, Trouble] = {
+    "backups.not_set_up": Trouble(
+        title=_("Nothing is backed up"),
+        remedy=_("Make a key with manage.py new_backup_key, set BACKUP_KEYS on every machine, and start web and workers again."),
+    ),
+    "backups.too_old": Trouble(
+        title=_("A cafeteria's backup is too old"),
+        remedy=_("Open the cafeteria and back it up now. When that fails, its job says why: a full disk, a missing key."),
+    ),
+    "backups.proof_failed": Trouble(
+        title=_("A backup failed its proof"),
+        remedy=_("Back the cafeteria up now: the next proof tries the new one. Do not restore from the one that failed."),
+    ),
+    "backups.media_missing": Trouble(
+        title=_("Pictures are missing in a backup"),
+        remedy=_("The picture files are gone from the storage. Put them back with a restore of files only, from an older backup."),
+    ),
+    "backups.local_damaged": Trouble(
+        title=_("A backup on this machine is damaged"),
+        remedy=_("Its copy off-site is used instead. Look at the disk: it may be failing."),
+    ),
+    "backups.offsite_damaged": Trouble(
+        title=_("A copy off-site is damaged"),
+        remedy=_("It is copied again from here. When it comes back, look at the storage and at who may write there."),
+    ),
+    "backups.offsite": Trouble(
+        title=_("Backups do not reach the off-site storage"),
+        remedy=_("Check S3_ENDPOINT, the keys and the space there. Copies go on by themselves once it answers."),
+    ),
+    "backups.status": Trouble(
+        title=_("Cafeterias are not backed up as they should be"),
+        remedy=_("The list of cafeterias shows which. Look at the long queue first: without a worker nothing is backed up."),
+    ),
+    "payments.needs_reconnect": Trouble(
+        title=_("A cafeteria lost its Mercado Pago account"),
+        remedy=_("Its owner has to connect again, on the page Payments of the staff. Until then it sells at the counter only."),
+    ),
+    "payments.renewal_fails": Trouble(
+        title=_("A Mercado Pago token is not renewed"),
+        remedy=_("It is tried every hour. When it lasts, the owner should connect again before the token ends."),
+    ),
+    "payments.review": Trouble(
+        title=_("A payment is under review"),
+        remedy=_("The cafeteria's owner or manager decides it under Money. Call them when it stays open."),
+    ),
+    "payments.dispute": Trouble(
+        title=_("A buyer disputes a payment"),
+        remedy=_("The owner answers it in Mercado Pago before its date. Nothing to do here."),
+    ),
+    "payments.unknown": Trouble(
+        title=_("A payment belongs to nothing we know"),
+        remedy=_("Look it up at Mercado Pago by its number. After a lost database it goes back by itself once the order is found."),
+    ),
+    "payments.order_missing": Trouble(
+        title=_("A payment has no order"),
+        remedy=_("A restore may have taken the order back: a restore settles it at its end. Otherwise refund it under Money."),
+    ),
+    "payments.refund_failed": Trouble(
+        title=_("A refund was refused"),
+        remedy=_("The account may lack money. The owner sees it under Money and sends it again."),
+    ),
+    "payments.refund_waits": Trouble(
+        title=_("A refund has been waiting for long"),
+        remedy=_("It is tried again by itself. Look whether Mercado Pago answers and the short queue works."),
+    ),
+    "payments.reconciliation": Trouble(
+        title=_("Mercado Pago cannot be asked"),
+        remedy=_("Payments are looked at again every minute. When it lasts, check the connection to Mercado Pago."),
+    ),
+    "payments.books_differ": Trouble(
+        title=_("Orders and ledger differ"),
+        remedy=_("Run manage.py check_money for the cafeteria and settle what it names before anything else."),
+    ),
+    "payments.bad_signature": Trouble(
+        title=_("Notifications with a bad signature"),
+        remedy=_("Compare MERCADOPAGO_WEBHOOK_SECRET with Mercado Pago's. A few a day are strangers knocking; many are a wrong secret."),
+    ),
+    "payments.foreign_notification": Trouble(
+        title=_("A notification for somebody else"),
+        remedy=_("Check which address the application at Mercado Pago notifies."),
+    ),
+}
+
+JOBS: Mapping[str, Words] = {
+    "ops.backups.jobs.backup": _("Back up a cafeteria"),
+    "ops.backups.jobs.prove": _("Prove the newest backups"),
+    "ops.backups.jobs.tick": _("See whose backup is due"),
+    "ops.backups.offsite.jobs.copy": _("Copy a backup off-site"),
+    "ops.backups.offsite.jobs.tidy": _("Tidy up the off-site storage"),
+    "ops.backups.offsite.jobs.check": _("Check the off-site storage"),
+    "ops.restores.jobs.restore": _("Restore a cafeteria"),
+    "ops.restores.jobs.preview": _("Preview a restore"),
+    "ops.restores.jobs.undo": _("Undo a restore"),
+    "ops.restores.jobs.clone": _("Clone a cafeteria"),
+    "ops.restores.jobs.sweep": _("Sweep what restores have left"),
+    "tenants.jobs.migrate_fleet": _("Migrate the fleet"),
+    "tenants.jobs.close_cafeteria": _("Close a cafeteria"),
+    "tenants.jobs.drop_closed_cafeteria": _("Drop the data of a closed cafeteria"),
+    "payments.reconciliation.jobs.check_payments": _("Ask Mercado Pago about open payments"),
+    "payments.reconciliation.jobs.sweep": _("Go through the payments of the day"),
+    "payments.reconciliation.jobs.state_days": _("Set Mercado Pago's day against the books"),
+    "payments.sellers.jobs.refresh_tokens": _("Renew the tokens of Mercado Pago"),
+    "payments.inbox.jobs.prune": _("Erase old notifications"),
+    "core.alerts.jobs.prune": _("Erase old alerts"),
+    "billing.jobs.check_subscriptions": _("Look at the subscriptions"),
+    "billing.jobs.apply_policy": _("Suspend and resume by plan"),
+    "shop.money.books.jobs.check_money": _("Compare orders and ledger"),
+}
+
+PARTS: Mapping[str, Words] = {"database": _("the data"), "files": _("the pictures")}
+
+TABLES: Mapping[str, Words] = {
+    "shop_order": _("Orders"),
+    "shop_orderitem": _("Lines of orders"),
+    "shop_orderevent": _("Steps of orders"),
+    "shop_daycounter": _("Order numbers of the day"),
+    "shop_idempotencykey": _("Keys of the API against doubles"),
+    "shop_category": _("Categories"),
+    "shop_product": _("Products"),
+    "shop_optiongroup": _("Option groups"),
+    "shop_choice": _("Options"),
+    "shop_person": _("People"),
+    "shop_personsession": _("Sign-ins"),
+    "shop_menuimage": _("Pictures"),
+}
+
+ORDER_STATES: Mapping[str, Words] = {
+    "pending": pgettext_lazy("order", "new"),
+    "confirmed": pgettext_lazy("order", "confirmed"),
+    "preparing": pgettext_lazy("order", "being prepared"),
+    "ready": pgettext_lazy("order", "ready"),
+    "completed": pgettext_lazy("order", "handed over"),
+    "cancelled": pgettext_lazy("order", "cancelled"),
+}
+
+PAYMENT_STATES: Mapping[str, Words] = {
+    "pending": pgettext_lazy("payment", "to be paid"),
+    "paid": pgettext_lazy("payment", "paid"),
+    "failed": pgettext_lazy("payment", "payment failed"),
+    "refunded": pgettext_lazy("payment", "refunded"),
+    "partially_refunded": pgettext_lazy("payment", "partly refunded"),
+    "review": pgettext_lazy("payment", "under review"),
+    "charged_back": pgettext_lazy("payment", "charged back"),
+}
+
+MOVEMENTS: Mapping[str, Words] = {
+    "payment": pgettext_lazy("ledger", "Payment"),
+    "refund": pgettext_lazy("ledger", "Refund"),
+    "chargeback": pgettext_lazy("ledger", "Chargeback"),
+    "adjustment": pgettext_lazy("ledger", "Adjustment"),
+}
+
+METHODS: Mapping[str, Words] = {
+    "mercadopago": pgettext_lazy("method", "Mercado Pago"),
+    "cash": pgettext_lazy("method", "cash"),
+    "card": pgettext_lazy("method", "card at the counter"),
+}
+
+DEEDS: Mapping[str, Words] = {  # of the audit
+    "cafeteria.opened": _("Opened the cafeteria"),
+    "cafeteria.changed": _("Changed its details"),
+    "cafeteria.suspended": _("Suspended the site"),
+    "cafeteria.resumed": _("Opened the site again"),
+    "cafeteria.closed": _("Closed the cafeteria for good"),
+    "cafeteria.entered": _("Went in from the platform"),
+    "cafeteria.token_issued": _("Took a token for its API"),
+    "backup.requested": _("Asked for a backup"),
+    "restore.previewed": _("Asked what a restore would change"),
+    "restore.started": _("Began a restore"),
+    "restore.exchanged": _("The restored data went live"),
+    "restore.done": _("The restore ended"),
+    "restore.cancelled": _("Stopped a restore"),
+    "restore.undo_requested": _("Asked for the undo of a restore"),
+    "restore.undone": _("The restore was undone"),
+    "clone.started": _("Began a clone"),
+    "job.retried": _("Had a job tried again"),
+    "job.cancelled": _("Cancelled a job"),
+    "alert.resolved": _("Closed an alert"),
+    "fleet.migration_requested": _("Had the fleet migrated"),
+    "payment.taken": _("Took a payment"),
+    "payment.refunded": _("Refunded a payment"),
+    "payment.sent_back": _("Sent a payment back"),
+    "payment.review_accepted": _("Accepted a payment under review"),
+    "payment.review_returned": _("Returned a payment under review"),
+    "payments.connected": _("Connected Mercado Pago"),
+    "payments.disconnected": _("Disconnected Mercado Pago"),
+    "payments.needs_reconnect": _("Mercado Pago was lost"),
+    "person.created": _("Added a person"),
+    "person.activated": _("Let a person in again"),
+    "person.deactivated": _("Shut a person out"),
+    "person.role_set": _("Changed a person's role"),
+    "product.created": _("Added a product"),
+}
+
+
+def trouble_of(kind: str) -> Trouble:
+    return TROUBLES.get(kind) or Trouble(title=kind, remedy=OTHER_TROUBLE)
+
+
+def job_words(kind: str) -> Words:
+    """In words; a kind that has none is made readable: `a.b.jobs.do_it` is `do it`."""
+    return JOBS.get(kind) or kind.rpartition(".")[2].replace("_", " ")
+
+
+def deed_words(action: str) -> Words:
+    return DEEDS.get(action, action)
+
+
+def table_words(table: str) -> Words:
+    return TABLES.get(table) or table.removeprefix("shop_")
