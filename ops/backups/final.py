@@ -8,6 +8,7 @@ from core.jobs import enqueue
 from ops.backups.actions import forget_old_backups, take_backup
 from ops.backups.models import Backup
 from ops.backups.offsite.actions import enqueue_copy
+from ops.backups.offsite.media import enqueue_media_of
 from ops.backups.proofs import prove_backup
 from tenants.models import Cafeteria
 
@@ -35,6 +36,7 @@ def take_final_backup(cafeteria_uuid: UUID) -> Backup:
         if final is None:
             final = take_backup(cafeteria_uuid=cafeteria_uuid, kind=Backup.Kind.FINAL)
             enqueue_copy(final)
+            enqueue_media_of(final)
         if final.proven_at is None:
             prove_backup(final)
     except (AppError, OSError) as error:

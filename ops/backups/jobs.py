@@ -5,6 +5,7 @@ from core.jobs import JobRun, Json, enqueue
 from ops.backups import actions, proofs
 from ops.backups.final import take_final_backup
 from ops.backups.offsite.actions import enqueue_copy, enqueue_waiting
+from ops.backups.offsite.media import enqueue_media_of
 
 
 def backup(run: JobRun, *, kind: str, fingerprint: str = "") -> Json:
@@ -20,6 +21,7 @@ def backup(run: JobRun, *, kind: str, fingerprint: str = "") -> Json:
     else:
         taken = actions.take_backup(cafeteria_uuid=uuid, kind=kind, step=step)
     enqueue_copy(taken)
+    enqueue_media_of(taken)
     return {"backup_id": str(taken.pk)}
 
 

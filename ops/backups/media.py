@@ -50,7 +50,11 @@ def read_media(facts: MediaFacts) -> bytes | None:
         return None
     with file:
         content = file.read(facts.bytes + 1)
-    return content if (len(content), hashlib.sha256(content).hexdigest()) == (facts.bytes, facts.sha256) else None
+    return content if is_that(content, facts) else None
+
+
+def is_that(content: bytes, facts: MediaFacts) -> bool:
+    return (len(content), hashlib.sha256(content).hexdigest()) == (facts.bytes, facts.sha256)
 
 
 def erase_media(keys: Iterable[str]) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 from ops.backups.bundles.data import Manifest, MediaFacts
 from ops.backups.bundles.reading import load_media
 from ops.backups.media import is_there, read_media, store_media
+from ops.backups.offsite.media import fetch_media
 
 type Step = Callable[[str], None]
 
@@ -34,15 +36,15 @@ def put_files(path: Path, manifest: Manifest, *, renamed: Callable[[str], str] =
         return files
     for facts in manifest.media:
         step("media")
-        _put_listed(facts, renamed(facts.key), files)
+        _put_listed(manifest.uuid, facts, renamed(facts.key), files)
     return files
 
 
-def _put_listed(facts: MediaFacts, key: str, files: Files) -> None:
+def _put_listed(cafeteria_uuid: UUID, facts: MediaFacts, key: str, files: Files) -> None:
     wanted = MediaFacts(key=key, bytes=facts.bytes, sha256=facts.sha256)
     if is_there(wanted):
         return
-    content = read_media(facts)
+    content = read_media(facts) or fetch_media(cafeteria_uuid, facts)
     if content is None:
         files.missing.append(facts.key)
     elif store_media(key, content):

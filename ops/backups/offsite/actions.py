@@ -214,7 +214,7 @@ def tell_of_damage(backup: Backup, why: str) -> None:
 
 
 @contextmanager
-def _noting_failures() -> Iterator[None]:
+def noting_failures() -> Iterator[None]:
     """Failures in a row make the pause longer and, from some on, an alert; the first success ends both."""
     try:
         yield
@@ -239,7 +239,7 @@ def _note_failure(why: str) -> None:
 
 def _put(backup: Backup, key: str, facts: FileFacts, card: bytes, step: Step) -> None:
     bucket = gateway.bucket_of_settings()
-    with _noting_failures():
+    with noting_failures():
         try:
             gateway.put_file(bucket, key, file_of(backup), facts, step=step)
         except OffsiteDamaged as error:

@@ -3,7 +3,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from core.jobs import JobPostponed, JobRun, Json
-from ops.backups.offsite import actions, checks
+from ops.backups.offsite import actions, checks, media
 
 COPY_SECONDS = 60.0  # Then it goes on after those that wait, e.g. the next local backup.
 
@@ -23,6 +23,19 @@ def copy(run: JobRun, *, backup_id: str) -> Json:
     return {"copied": actions.copy_backup(backup_id=UUID(backup_id), step=step)}
 
 
+def copy_media(run: JobRun, *, backup_id: str) -> Json:
+    """Copy a backup's pictures off-site, in as many runs as it takes."""
+    began = time.monotonic()
+
+    def step(fraction: float) -> None:
+        run.progress(fraction, "pictures")
+        run.check_cancelled()
+        if time.monotonic() - began > COPY_SECONDS:
+            raise JobPostponed(delay=timedelta(seconds=1))
+
+    return {"copied": media.copy_media(backup_id=UUID(backup_id), step=step)}
+
+
 def tidy(run: JobRun) -> Json:
     """Erase off-site what the retention has let go, let go of old local copies, sweep, tell of what is late."""
     if not actions.is_set_up():
@@ -30,6 +43,8 @@ def tidy(run: JobRun) -> Json:
     late = checks.tell_of_waiting()
     if actions.is_resting():
         return {"late": late}
+    media.enqueue_media()
+    media.let_go_media()
     erased = actions.erase_forgotten()
     run.check_cancelled()
     return {"late": late, "erased": erased, "let_go": actions.let_go_local_copies(), "swept": actions.sweep_leftovers()}
@@ -37,4 +52,6 @@ def tidy(run: JobRun) -> Json:
 
 def check(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
     """Once a day: whether what should be off-site still is."""
-    return {"lost": checks.check_copies() if actions.is_set_up() else 0}
+    if not actions.is_set_up():
+        return {"lost": 0}
+    return {"lost": checks.check_copies(), "lost_pictures": media.check_media()}

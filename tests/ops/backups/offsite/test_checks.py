@@ -48,7 +48,7 @@ def test_copies_that_are_gone_are_found(place: Place, storage: Storage) -> None:
         storage.client.delete_object(Bucket="backups", Key=backup.offsite_key)
     storage.client.put_object(Bucket="backups", Key=cut.offsite_key, Body=file_of(cut).read_bytes()[:-1])
     run_job(str(enqueue("ops.backups.offsite.jobs.check", queue="long").pk))
-    assert Job.objects.get().result == {"lost": 3}
+    assert Job.objects.get().result == {"lost": 3, "lost_pictures": 0}
     told = Alert.objects.filter(kind="backups.offsite_damaged", resolved_at=None)
     assert {alert.subject for alert in told} == {str(backup.pk) for backup in (gone, cut, only)}
     locations = {backup.pk: backup.location for backup in Backup.objects.all()}

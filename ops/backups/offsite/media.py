@@ -1,0 +1,173 @@
+"""The pictures off-site: each content once for a cafeteria, encrypted as the bundles are, for as long as a kept backup lists it.
+
+Bundles that only list their pictures are enough then, also when the machine with the storage is lost. An object is never written over: who
+encrypts a picture again, e.g. with a newer key, gives it another name, so that nothing that is erased late takes a newer one with it.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from secrets import token_hex
+from uuid import UUID
+
+import pyrage
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from core.alerts.actions import raise_alert, resolve_alerts
+from core.jobs import enqueue
+from core.jobs.models import Job, JobState
+from ops.backups.bundles.data import MediaFacts
+from ops.backups.bundles.keys import BundleKey, bundle_keys
+from ops.backups.media import is_that, read_media
+from ops.backups.models import Backup
+from ops.backups.offsite import gateway
+from ops.backups.offsite.actions import is_resting, is_set_up, noting_failures, prefix
+from ops.backups.offsite.errors import OffsiteDamaged, OffsiteNotFound
+from ops.backups.offsite.files import look_at
+from ops.backups.offsite.models import OffsiteErasure, OffsiteMedia
+
+log = structlog.get_logger()
+LARGEST = 128 * 1024 * 1024
+COPY = "ops.backups.offsite.jobs.copy_media"
+MISSING = "backups.media_missing"
+
+# Backups whose pictures are not all off-site under the newest key, the newest one of each cafeteria.
+WAITING = """
+SELECT b.id::text FROM (SELECT DISTINCT ON (cafeteria_uuid) id FROM public.ops_backup WHERE kind <> 'moment'
+    ORDER BY cafeteria_uuid, taken_at DESC) newest JOIN public.ops_backup b USING (id)
+WHERE EXISTS (SELECT FROM jsonb_array_elements(b.manifest->'media') e WHERE NOT EXISTS (
+    SELECT FROM public.ops_offsitemedia m WHERE m.cafeteria_uuid = b.cafeteria_uuid AND m.sha256 = e->>'sha256'
+        AND m.key_id = %s AND m.copied_at IS NOT NULL))
+LIMIT %s"""
+# Objects that no kept backup lists, those of an older key that have one of the newest beside them, and those that were begun in vain.
+UNLISTED = """
+SELECT m.offsite_key FROM public.ops_offsitemedia m
+WHERE m.noted_at < now() - interval '1 day' AND (
+    m.copied_at IS NULL
+    OR EXISTS (SELECT FROM public.ops_offsitemedia n WHERE n.cafeteria_uuid = m.cafeteria_uuid AND n.sha256 = m.sha256
+        AND n.noted_at > m.noted_at AND n.copied_at IS NOT NULL)
+    OR (m.cafeteria_uuid, m.sha256) NOT IN (
+        SELECT b.cafeteria_uuid, e->>'sha256' FROM public.ops_backup b, jsonb_array_elements(b.manifest->'media') e))
+LIMIT %s"""
+
+type Step = Callable[[float], None]
+
+
+def enqueue_media_of(backup: Backup) -> None:
+    """Add the job, if the backup lists a picture that is not off-site; nothing when off-site is off."""
+    if is_set_up() and {row["sha256"] for row in backup.manifest["media"]} - _known(backup, bundle_keys()[0]):
+        enqueue(COPY, queue="long", backup_id=str(backup.pk))
+
+
+def enqueue_media(*, limit: int = 50) -> int:
+    """Add the jobs for cafeterias with pictures that should be off-site and are not; how many. None while the storage is resting."""
+    if not is_set_up() or is_resting() or Job.objects.filter(kind=COPY, state__in=(JobState.QUEUED, JobState.RUNNING)).exists():
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING, [bundle_keys()[0].key_id, limit])
+        waiting = [found for (found,) in cursor.fetchall()]
+    for backup_id in waiting:
+        enqueue(COPY, queue="long", backup_id=backup_id)
+    return len(waiting)
+
+
+def copy_media(*, backup_id: UUID, step: Step = lambda _: None) -> int:
+    """Put the backup's pictures off-site, those that are not there yet; how many. Killed, or ended by `step`, the next one goes on.
+
+    Those that the storage has lost are told of, and stop no other. Raises OffsiteUnavailable, OffsiteDamaged.
+    """
+    backup = Backup.objects.filter(pk=backup_id).first()
+    if not is_set_up() or backup is None or is_resting():
+        return 0
+    key = bundle_keys()[0]
+    known = _known(backup, key)
+    facts = {row["sha256"]: MediaFacts(**row) for row in backup.manifest["media"] if row["sha256"] not in known}
+    lost = [
+        wanted.key for number, wanted in enumerate(facts.values()) if not _copy(backup.cafeteria_uuid, wanted, key, number, facts, step)
+    ]
+    if lost:
+        detail = f"{len(lost)} pictures of a backup are neither in the storage nor off-site, e.g. {lost[0]}."
+        raise_alert(kind=MISSING, cafeteria_uuid=backup.cafeteria_uuid, detail=detail)
+    else:
+        resolve_alerts(kind=MISSING, cafeteria_uuid=backup.cafeteria_uuid)
+    return len(facts) - len(lost)
+
+
+def fetch_media(cafeteria_uuid: UUID, facts: MediaFacts) -> bytes | None:
+    """The picture from off-site, decrypted and compared; None when it is not there whole. It needs no row: a lost database lost those.
+
+    Raises OffsiteUnavailable.
+    """
+    if not is_set_up():
+        return None
+    bucket = gateway.bucket_of_settings()
+    for name, _size in gateway.list_objects(bucket, f"{_folder(cafeteria_uuid)}{facts.sha256}-"):
+        try:
+            content: bytes = pyrage.decrypt(gateway.get_text(bucket, name, most=LARGEST), [key.identity for key in bundle_keys()])
+        except (pyrage.DecryptError, OffsiteNotFound, OffsiteDamaged):
+            continue
+        if is_that(content, facts):
+            return content
+    return None
+
+
+def let_go_media(*, limit: int = 1000) -> int:
+    """Note for erasure what no kept backup lists any more; how many."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(UNLISTED, [limit])
+            gone = [name for (name,) in cursor.fetchall()]
+        for name in gone:
+            OffsiteErasure.objects.get_or_create(key=name, defaults={"since": timezone.now()})
+        OffsiteMedia.objects.filter(offsite_key__in=gone).delete()
+    return len(gone)
+
+
+def check_media() -> int:
+    """Forget of each picture that is no longer off-site that it was; how many. They are copied again. Raises OffsiteUnavailable."""
+    there = {name for name, _size in gateway.list_objects(gateway.bucket_of_settings(), prefix()) if "/media/" in name}
+    before = timezone.now() - timedelta(hours=1)
+    lost = [row.pk for row in OffsiteMedia.objects.filter(copied_at__lt=before).iterator() if row.offsite_key not in there]
+    OffsiteMedia.objects.filter(pk__in=lost).delete()
+    if lost:
+        raise_alert(kind="backups.offsite", subject="media", detail=f"{len(lost)} pictures were gone off-site. They are copied again.")
+    else:
+        resolve_alerts(kind="backups.offsite", subject="media")
+    return len(lost)
+
+
+def _copy(cafeteria_uuid: UUID, facts: MediaFacts, key: BundleKey, number: int, all_of: dict[str, MediaFacts], step: Step) -> bool:
+    """Whether it is there now."""
+    step(number / len(all_of))
+    content = read_media(facts) or fetch_media(cafeteria_uuid, facts)
+    if content is None:
+        return False
+    # Noted before anything is there: what is begun and not ended is found by it, and gone on with.
+    row, _ = OffsiteMedia.objects.get_or_create(
+        cafeteria_uuid=cafeteria_uuid,
+        sha256=facts.sha256,
+        key_id=key.key_id,
+        defaults={"offsite_key": f"{_folder(cafeteria_uuid)}{facts.sha256}-{token_hex(4)}.age", "noted_at": timezone.now()},
+    )
+    part = Path(settings.BACKUP_FOLDER) / str(cafeteria_uuid) / f"{token_hex(8)}.part"
+    part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        part.write_bytes(pyrage.encrypt(content, [key.identity.to_public()]))
+        with noting_failures():
+            gateway.put_file(gateway.bucket_of_settings(), row.offsite_key, part, look_at(part))
+    finally:
+        part.unlink(missing_ok=True)
+    OffsiteMedia.objects.filter(pk=row.pk).update(copied_at=timezone.now())
+    return True
+
+
+def _known(backup: Backup, key: BundleKey) -> set[str]:
+    there = OffsiteMedia.objects.filter(cafeteria_uuid=backup.cafeteria_uuid, key_id=key.key_id, copied_at__isnull=False)
+    return set(there.values_list("sha256", flat=True))
+
+
+def _folder(cafeteria_uuid: UUID) -> str:
+    return f"{prefix()}{cafeteria_uuid}/media/"
