@@ -1,0 +1,39 @@
+"""HTTP to any of the platform's hosts, also before DNS leads there: SMOKE_CONNECT=192.0.2.7:443 goes to that address whatever the host.
+
+Knows nothing of the product: it runs beside it, from an image of its own.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+
+class ConnectTo(HTTPAdapter):
+    """Connects to one address; the name stays in the request, in TLS and in the check of the certificate."""
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self.host, self.port = host, int(port)
+        super().__init__()
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:  # noqa: ARG002
+        wanted, options = self.build_connection_pool_key_attributes(request, verify, cert)
+        if wanted["scheme"] == "https":
+            options |= {"server_hostname": wanted["host"], "assert_hostname": wanted["host"]}
+        return self.poolmanager.connection_from_host(self.host, self.port, wanted["scheme"], pool_kwargs=options)
+
+    def add_headers(self, request: Any, **_: Any) -> None:
+        request.headers.setdefault("Host", urlsplit(request.url).netloc)
+
+
+def session(connect: str = "", *, verify: str | bool = True) -> requests.Session:
+    made = requests.Session()
+    made.verify = verify
+    made.headers["User-Agent"] = "comanda-smoke"
+    if connect:
+        made.trust_env = False
+        for scheme in ("http://", "https://"):
+            made.mount(scheme, ConnectTo(connect))
+    return made
