@@ -1,5 +1,6 @@
 """What admins do from the console. Each is an action of its own part, with who did it written down in the same transaction."""
 
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -56,20 +57,18 @@ def request_backup(*, cafeteria: Cafeteria, key: str, person: Caller) -> Job:
     return job
 
 
-def request_preview(*, cafeteria: Cafeteria, backup_id: UUID, person: Caller) -> Job:
-    """The job that finds out what going back would change; one that is under way for the same backup is taken.
+def request_preview(*, cafeteria: Cafeteria, backup_id: UUID | None, at: datetime | None, person: Caller) -> Job:
+    """The job that finds out what going back to a backup or a moment would change; one that is under way for the same is taken.
 
-    Raises BackupsNotSetUp, BackupNotFound.
+    Raises BackupsNotSetUp, BackupNotFound, OutsideWindow and the like.
     """
     bundle_keys()
-    with transaction.atomic():
-        under_way = Job.objects.filter(
-            kind="ops.restores.jobs.preview", cafeteria_uuid=cafeteria.uuid, state__in=ACTIVE, arguments__backup_id=str(backup_id)
-        ).first()
-        if under_way is not None:
-            return under_way
-        job = start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=backup_id)
-        record("restore.previewed", actor=person, cafeteria_uuid=cafeteria.uuid, target=str(backup_id))
+    wanted = {"arguments__backup_id": str(backup_id)} if at is None else {"arguments__at": at.isoformat()}
+    same = Job.objects.filter(kind="ops.restores.jobs.preview", cafeteria_uuid=cafeteria.uuid, state__in=ACTIVE, **wanted)
+    if (under_way := same.first()) is not None:
+        return under_way
+    job = start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=backup_id, at=at)  # May ask the off-site storage: in no transaction.
+    record("restore.previewed", actor=person, cafeteria_uuid=cafeteria.uuid, target=at.isoformat() if at else str(backup_id))
     return job
 
 

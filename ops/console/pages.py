@@ -20,9 +20,9 @@ def show(request: HttpRequest, template: str, place: str, *, status: int = 200, 
     return render(request, f"ops/console/{template}.html", {**shell, **values}, status=status)
 
 
-def show_part(request: HttpRequest, template: str, *, facts: tuple[object, ...], over: bool, **values: Any) -> HttpResponse:
-    """A part that a page asks for again and again: 304 while `facts` are the same, 286 when it will not change any more."""
-    tag = tag_of(facts)
+def show_part(request: HttpRequest, template: str, *, state: tuple[object, ...], over: bool, **values: Any) -> HttpResponse:
+    """A part that a page asks for again and again: 304 while `state` is the same, 286 when it will not change any more."""
+    tag = tag_of(state)
     if request.headers.get("If-None-Match", "").removeprefix("W/") == tag:
         return HttpResponseNotModified(headers={"ETag": tag})
     response = render(request, f"ops/console/{template}.html", {"zone": PLATFORM_ZONE, **values}, status=OVER if over else 200)
@@ -30,8 +30,8 @@ def show_part(request: HttpRequest, template: str, *, facts: tuple[object, ...],
     return response
 
 
-def tag_of(facts: tuple[object, ...]) -> str:
-    return f'"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}"'
+def tag_of(state: tuple[object, ...]) -> str:
+    return f'"{hashlib.sha256(repr(state).encode()).hexdigest()[:32]}"'
 
 
 def form_key() -> str:

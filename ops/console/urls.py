@@ -3,6 +3,7 @@
 from django.urls import path
 
 from ops.console.cafeterias import views as cafeterias
+from ops.console.clones import views as clones
 from ops.console.home import views as home
 from ops.console.restores import views as restores
 from ops.console.work import views as work
@@ -20,6 +21,10 @@ urlpatterns = [
     path(f"{CAFETERIA}/backups/take", cafeterias.take_backup, name="console_take_backup"),
     path(f"{CAFETERIA}/preview", restores.preview, name="console_begin_preview"),
     path(f"{CAFETERIA}/restore", restores.restore, name="console_begin_restore"),
+    path(f"{CAFETERIA}/moment", restores.choose_moment, name="console_moment"),
+    path(f"{CAFETERIA}/clone", clones.clone, name="console_begin_clone"),
+    path("console/clones/<uuid:clone_id>", clones.clone_page, name="console_clone"),
+    path("console/clones/<uuid:clone_id>/state", clones.clone_part, name="console_clone_state"),
     path("console/previews/<uuid:job_id>", restores.preview_page, name="console_preview"),
     path("console/previews/<uuid:job_id>/state", restores.preview_part, name="console_preview_state"),
     path("console/restores", restores.history, name="console_restores"),

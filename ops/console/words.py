@@ -53,6 +53,46 @@ TROUBLES: Mapping[str, Trouble] = {
         title=_("Cafeterias are not backed up as they should be"),
         remedy=_("The list of cafeterias shows which. Look at the long queue first: without a worker nothing is backed up."),
     ),
+    "archive.stalled": Trouble(
+        title=_("The archive of every moment stands still"),
+        remedy=_("Start manage.py archive again and read what it says. Until it goes on, only backups can be gone back to."),
+    ),
+    "archive.gap": Trouble(
+        title=_("The archive of every moment has a gap"),
+        remedy=_("A new full base backup closes it and is taken by itself. Moments within the gap are lost: backups are not."),
+    ),
+    "archive.base_too_old": Trouble(
+        title=_("The newest base backup is too old"),
+        remedy=_("Look at manage.py archive, the space on its disk and PostgreSQL's settings; each restore of a moment takes longer."),
+    ),
+    "archive.base": Trouble(
+        title=_("A base backup cannot be taken"),
+        remedy=_("Look at manage.py archive, the space on its disk and PostgreSQL's settings; each restore of a moment takes longer."),
+    ),
+    "archive.offsite": Trouble(
+        title=_("The archive does not reach the off-site storage"),
+        remedy=_("Check S3_ENDPOINT, the keys and the space there. Copies go on by themselves once it answers."),
+    ),
+    "billing.past_due": Trouble(
+        title=_("A plan is not paid"),
+        remedy=_("Its owner sees what is due and has a week of grace. Nothing to do here."),
+    ),
+    "billing.suspended": Trouble(
+        title=_("A site is suspended for its plan"),
+        remedy=_("It opens by itself as soon as the plan is paid. Call the owner."),
+    ),
+    "billing.double_charge": Trouble(
+        title=_("A plan was charged twice"),
+        remedy=_("Refund one of the two at Mercado Pago, from the platform's own account."),
+    ),
+    "billing.reconciliation": Trouble(
+        title=_("Mercado Pago cannot be asked about a plan"),
+        remedy=_("It is asked again every hour. When it lasts, check the connection to Mercado Pago."),
+    ),
+    "payments.day_differs": Trouble(
+        title=_("Mercado Pago's day and the books differ"),
+        remedy=_("The cafeteria's page of days under Money names each difference."),
+    ),
     "payments.needs_reconnect": Trouble(
         title=_("A cafeteria lost its Mercado Pago account"),
         remedy=_("Its owner has to connect again, on the page Payments of the staff. Until then it sells at the counter only."),
@@ -194,7 +234,9 @@ DEEDS: Mapping[str, Words] = {  # of the audit
     "restore.cancelled": _("Stopped a restore"),
     "restore.undo_requested": _("Asked for the undo of a restore"),
     "restore.undone": _("The restore was undone"),
-    "clone.started": _("Began a clone"),
+    "clone.started": _("Began a copy"),
+    "clone.done": _("The copy was made"),
+    "clone.failed": _("The copy failed"),
     "job.retried": _("Had a job tried again"),
     "job.cancelled": _("Cancelled a job"),
     "alert.resolved": _("Closed an alert"),

@@ -56,6 +56,7 @@ class CafeteriaFacts:
 
     cafeteria: Cafeteria
     owner: User | None
+    original: Cafeteria | None  # whose copy it is
     url: str
     domains: list[str]
     plan: Any
@@ -103,6 +104,7 @@ def cafeteria_facts(cafeteria: Cafeteria) -> CafeteriaFacts:
     return CafeteriaFacts(
         cafeteria=cafeteria,
         owner=User.objects.filter(pk=cafeteria.owner_id).first(),
+        original=Cafeteria.objects.filter(uuid=cafeteria.copy_of).first() if cafeteria.copy_of else None,
         url=site_url(cafeteria.slug),
         domains=list(Domain.objects.filter(tenant_id=cafeteria.pk).order_by("-is_primary", "domain").values_list("domain", flat=True)),
         plan=plans_of([cafeteria]).get(uuid),

@@ -49,7 +49,8 @@ def backups(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     found = cafeteria_by_id(cafeteria_id)
     listed = backups_page(found, request.GET.get("page", "1"))
     facts = cafeteria_facts(found)
-    return show(request, "backups", PLACE, shop=found, page=listed, facts=facts, key=form_key(), moments=moments_of_return())
+    moments, typed = moments_of_return(), request.GET.get("at", "")[:40]
+    return show(request, "backups", PLACE, shop=found, page=listed, facts=facts, key=form_key(), moments=moments, typed_moment=typed)
 
 
 @page(access="admin")

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.core.paginator import Page, Paginator
 from django.utils import timezone
@@ -15,6 +16,9 @@ from django.utils.translation import pgettext
 from core.audit.models import AuditEntry
 from core.design.formats import format_day, format_money
 from core.jobs.models import Job, JobState
+from ops.archive.errors import OutsideWindow
+from ops.archive.moments import check_moment, folder_of_settings
+from ops.archive.queries import window
 from ops.backups.actions import backup_by_id
 from ops.backups.errors import BackupNotFound
 from ops.backups.models import Backup
@@ -50,6 +54,14 @@ class Target:
 
     backup: Backup | None = None
     at: datetime | None = None
+
+    @property
+    def backup_id(self) -> UUID | None:
+        return self.backup.pk if self.backup is not None else None
+
+    @property
+    def at_text(self) -> str:
+        return self.at.isoformat() if self.at is not None else ""
 
     @property
     def moment(self) -> datetime:
@@ -165,17 +177,35 @@ class RestoreFacts:
 
 
 def moments_of_return() -> Moments:
-    """From when to when any cafeteria could go back to any second."""
-    return Moments(available=False, why_not=_("There is no archive of every moment on this platform yet. Choose one of the backups."))
+    """From when to when any cafeteria could go back to any second, by the archive that this machine sees."""
+    start, until = window(folder_of_settings())
+    if start is None or until is None:
+        words = _("No archive of every moment is kept here yet: manage.py archive makes it. Choose one of the backups.")
+        return Moments(available=False, why_not=words)
+    return Moments(available=True, earliest=start, latest=until)
 
 
 def target_of(cafeteria: Cafeteria, values: Mapping[str, Any]) -> Target:
-    """What a form or an address names. Raises BackupNotFound, also for another cafeteria's."""
+    """What a form or an address names: `backup`, or `at` in ISO 8601. Raises BackupNotFound, also for another cafeteria's."""
     try:
+        if values.get("at"):
+            at = datetime.fromisoformat(str(values["at"]))
+            return Target(at=at.astimezone(UTC))
         backup_id = UUID(str(values.get("backup", "")))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BackupNotFound from None
     return Target(backup=backup_by_id(backup_id, cafeteria_uuid=cafeteria.uuid))
+
+
+def moment_in_zone(text: str, cafeteria: Cafeteria) -> datetime:
+    """What was typed by the cafeteria's clock. Raises OutsideWindow for what is no moment, or none that can be had."""
+    try:
+        local = datetime.fromisoformat(text)
+        at = local.replace(tzinfo=ZoneInfo(cafeteria.timezone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise OutsideWindow(_("that is no day and time.")) from None
+    check_moment(at)
+    return at
 
 
 def preview_by_id(job_id: UUID) -> tuple[Job, Cafeteria, Target]:
@@ -184,12 +214,12 @@ def preview_by_id(job_id: UUID) -> tuple[Job, Cafeteria, Target]:
     cafeteria: Cafeteria | None = Cafeteria.objects.filter(uuid=job.cafeteria_uuid).first() if job is not None else None
     if job is None or cafeteria is None:
         raise NoPreview
-    return job, cafeteria, target_of(cafeteria, {"backup": job.arguments.get("backup_id", "")})
+    return job, cafeteria, target_of(cafeteria, {"backup": job.arguments.get("backup_id", ""), "at": job.arguments.get("at", "")})
 
 
 def newest_preview(cafeteria: Cafeteria, target: Target) -> Job | None:
     """The newest one of this target that has ended well."""
-    wanted = {"arguments__backup_id": str(target.backup.pk)} if target.backup is not None else {"arguments__at": str(target.at)}
+    wanted = {"arguments__backup_id": str(target.backup.pk)} if target.backup is not None else {"arguments__at": target.at_text}
     done = Job.objects.filter(kind=PREVIEW, cafeteria_uuid=cafeteria.uuid, state=JobState.SUCCEEDED, **wanted)
     return done.order_by("-id").first()
 
@@ -249,8 +279,13 @@ def _report(report: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
 
 
 def _steps(restore: Restore, job: Job | None) -> list[tuple[str, Words, datetime | None]]:
+    first = (
+        _("Read the backup and check it")
+        if restore.backup_id is not None or restore.file
+        else _("Recover that moment beside, and check it")
+    )
     names = (
-        _("Read the backup and check it"),
+        first,
         _("Take a safety copy of now"),
         _("Build it beside and compare every row"),
         _("Exchange the two"),

@@ -1,10 +1,12 @@
 """Going back and coming back again: preview, restore, its progress, undo, and the history of them all."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -21,6 +23,7 @@ from ops.console.restores.forms import RestoreForm
 from ops.console.restores.queries import (
     Target,
     diff_of,
+    moment_in_zone,
     newest_preview,
     preview_by_id,
     restore_facts,
@@ -66,14 +69,27 @@ def restore(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
 
 
 @page(access="admin")
+@require_safe
+def choose_moment(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
+    """On to the restore of the moment that was typed by the cafeteria's clock."""
+    cafeteria = cafeteria_by_id(cafeteria_id)
+    typed = request.GET.get("at", "")[:40]
+    try:
+        at = moment_in_zone(typed, cafeteria)
+    except AppError as error:
+        flash(request, error.translated(), "bad")
+        return redirect(f"{reverse('console_backups', args=[cafeteria_id])}?{urlencode({'at': typed})}")
+    return redirect(f"{reverse('console_begin_restore', args=[cafeteria_id])}?{urlencode({'at': at.isoformat()})}")
+
+
+@page(access="admin")
 @require_POST
 def preview(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """On to the job that finds out what going back would change."""
     cafeteria = cafeteria_by_id(cafeteria_id)
     target = target_of(cafeteria, request.POST)
     try:
-        assert target.backup is not None
-        job = actions.request_preview(cafeteria=cafeteria, backup_id=target.backup.pk, person=person_of(request))
+        job = actions.request_preview(cafeteria=cafeteria, backup_id=target.backup_id, at=target.at, person=person_of(request))
     except AppError as error:
         flash(request, error.translated(), "bad")
         return redirect("console_backups", cafeteria_id)
@@ -92,7 +108,7 @@ def preview_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
 def preview_part(request: HttpRequest, job_id: UUID) -> HttpResponse:
     job, cafeteria, target = preview_by_id(job_id)
     facts = (job.state, job.progress, job.message, job.cancel_requested)
-    return show_part(request, "preview_state", facts=facts, over=job.has_ended, **_previewed(job, cafeteria, target))
+    return show_part(request, "preview_state", state=facts, over=job.has_ended, **_previewed(job, cafeteria, target))
 
 
 @page(access="admin")
@@ -107,7 +123,7 @@ def restore_page(request: HttpRequest, restore_id: UUID) -> HttpResponse:
 def restore_part(request: HttpRequest, restore_id: UUID) -> HttpResponse:
     values = _stands(restore_by_id(restore_id))
     facts = values["facts"]
-    return show_part(request, "restore_state", facts=facts.facts, over=facts.is_over, **values)
+    return show_part(request, "restore_state", state=facts.facts, over=facts.is_over, **values)
 
 
 @page(access="admin")
@@ -146,13 +162,12 @@ def undo(request: HttpRequest, restore_id: UUID) -> HttpResponse:
 def _begin(request: HttpRequest, cafeteria: Cafeteria, target: Target, form: RestoreForm) -> Restore:
     """Sent twice at once, the second one leads to the restore of the first. Raises RestoreUnderWay for another one."""
     person = person_of(request)
-    assert target.backup is not None
     try:
         parts = tuple(form.cleaned_data["parts"])
-        return start_restore(cafeteria_uuid=cafeteria.uuid, backup_id=target.backup.pk, parts=parts, by=person.email)
+        return start_restore(cafeteria_uuid=cafeteria.uuid, backup_id=target.backup_id, at=target.at, parts=parts, by=person.email)
     except RestoreUnderWay:
-        same = Restore.objects.filter(cafeteria_uuid=cafeteria.uuid, backup_id=target.backup.pk, requested_by=person.email)
-        begun = same.filter(finished_at=None).first()
+        wanted = {"backup_id": target.backup_id} if target.at is None else {"moment": target.at}
+        begun = Restore.objects.filter(cafeteria_uuid=cafeteria.uuid, requested_by=person.email, finished_at=None, **wanted).first()
         if begun is None:
             raise
         return begun

@@ -45,7 +45,7 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
 def job_part(request: HttpRequest, job_id: UUID) -> HttpResponse:
     found = job_by_id(job_id)
     facts = (found.state, found.progress, found.message, found.attempts, found.cancel_requested)
-    return show_part(request, "job_state", facts=facts, over=found.has_ended, **_about(found))
+    return show_part(request, "job_state", state=facts, over=found.has_ended, **_about(found))
 
 
 @page(access="admin")
