@@ -1,5 +1,6 @@
-import core.jobs.models
 from django.db import migrations, models
+
+import core.jobs.models
 
 
 class Migration(migrations.Migration):

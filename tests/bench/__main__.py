@@ -11,6 +11,8 @@ BENCHES = {
     "hot_path": "tests.bench.hot_path",
     "tenancy": "tests.bench.tenants",
     "restores": "tests.bench.restores",
+    "money_back": "tests.bench.restores.money_back",
+    "restore_under_load": "tests.bench.restores.under_load",
     "webhooks": "tests.bench.payments.webhooks",
     "chaos": "tests.bench.payments.chaos",
 }

@@ -1,68 +1,29 @@
 """Two clients in turn over one pooled connection: PgBouncer in transaction mode, with a pool of one, in front of the real database."""
 
-import os
 import random
-import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import psycopg2
 import pytest
 from django.db import DatabaseError, InterfaceError, ProgrammingError, connection, connections, transaction
 
-from ops.postgres.programs import system_user
 from shop.menu.models import Category, Product
 from tenants.errors import NoTenantScope
 from tenants.scope import current_tenant, tenant_scope
+from tests.pooler import PORT, running_pooler
 from tests.world import Place, World
 
 TRANSACTIONS = 10_000
-PORT = 6543  # only names the socket
-
-CONFIGURATION = """
-[databases]
-* = host={host} port={port} user={user}
-[pgbouncer]
-pool_mode = transaction
-default_pool_size = 1
-max_client_conn = 20
-listen_addr =
-listen_port = {listen}
-unix_socket_dir = {folder}
-auth_type = any
-logfile = {folder}/pgbouncer.log
-pidfile = {folder}/pgbouncer.pid
-log_connections = 0
-log_disconnections = 0
-server_login_retry = 0.05
-"""
 
 
 @pytest.fixture(scope="module")
 def pooler(lasting_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a running PgBouncer's socket."""
-    folder = Path(short_folder(tmp_path_factory))
-    server = connection.settings_dict
-    text = CONFIGURATION.format(
-        host=server["HOST"], port=server["PORT"] or 5432, user=server["USER"] or "postgres", listen=PORT, folder=folder
-    )
-    (folder / "pgbouncer.ini").write_text(text)
-    user = system_user()  # PgBouncer does not run as root either.
-    if user is not None:
-        os.chown(folder, user.pw_uid, user.pw_gid)
-    who: dict[str, Any] = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    process = subprocess.Popen(("pgbouncer", "-q", str(folder / "pgbouncer.ini")), cwd=folder, **who)
-    try:
-        wait_until_it_answers(folder, process)
+    with running_pooler(Path(short_folder(tmp_path_factory))) as folder:
         yield folder
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def short_folder(factory: pytest.TempPathFactory) -> Path:
@@ -70,19 +31,6 @@ def short_folder(factory: pytest.TempPathFactory) -> Path:
     for parent in (folder, *folder.parents[:3]):
         parent.chmod(parent.stat().st_mode | 0o055)
     return folder
-
-
-def wait_until_it_answers(folder: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            psycopg2.connect(host=str(folder), port=PORT, user="postgres", dbname=connection.settings_dict["NAME"]).close()
-        except psycopg2.OperationalError:
-            assert process.poll() is None, (folder / "pgbouncer.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return
 
 
 @contextmanager
