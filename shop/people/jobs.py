@@ -9,6 +9,8 @@ from tenants.routing import site_url
 def mail_reset_link(run: JobRun, *, account_id: int, page: str, language: str) -> Json:
     """Mail one of the cafeteria's people the link to a new password; nobody for an account 0."""
     ref: TenantRef = run.cafeteria
+    if ref.copy_of is not None:  # A copy of a cafeteria has its people's addresses, and writes to none of them.
+        return {"sent": False}
     if ref.copy_of is not None:
         raise CopyStaysApart
     link, realm = f"{site_url(ref.slug)}{page}", realm_of_cafeteria(ref)

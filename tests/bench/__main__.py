@@ -15,6 +15,10 @@ BENCHES = {
     "restore_under_load": "tests.bench.restores.under_load",
     "webhooks": "tests.bench.payments.webhooks",
     "chaos": "tests.bench.payments.chaos",
+    "deaths": "tests.bench.deaths",
+    "soak": "tests.bench.soak",
+    "neighbours": "tests.bench.neighbours",
+    "alerts": "tests.bench.alerts",
 }
 
 

@@ -246,3 +246,10 @@ def test_a_suspended_cafeteria_mails_nobody(world: World, mailbox: Mailbox) -> N
     with pytest.raises(CafeteriaSuspended):
         work(job)
     assert mailbox.mails == []
+
+
+def test_a_copy_of_a_cafeteria_mails_nobody(world: World, mailbox: Mailbox) -> None:
+    job = ask(world.a.host, "customer@people.test")
+    Cafeteria.objects.filter(pk=world.a.ref.id).update(copy_of=world.b.ref.uuid)
+    assert work(job) == {"sent": False}
+    assert mailbox.mails == []

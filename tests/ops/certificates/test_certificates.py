@@ -41,11 +41,11 @@ def certificate(folder: Path, *, days: float) -> Path:
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[int]:
+def serving(file: Path, *, port: int = 0) -> Iterator[int]:
     """A TLS server of this certificate; its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", port)) as listening:
 
         def serve() -> None:
             while True:
