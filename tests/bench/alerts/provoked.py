@@ -81,9 +81,8 @@ def _comes_back(folder: Path, asked: int) -> bool:
     while "DatabaseDown" in firing(asked) and time.monotonic() < began + PATIENCE:
         time.sleep(0.5)
     ended = "DatabaseDown" not in firing(asked)
-    print(
-        f"  {'database started again':<28} {'DatabaseDown':<24} {f'over after {time.monotonic() - began:.1f} s' if ended else 'STILL FIRING'}"
-    )
+    said = f"over after {time.monotonic() - began:.1f} s" if ended else "STILL FIRING"
+    print(f"  {'database started again':<28} {'DatabaseDown':<24} {said}")
     return ended
 
 
