@@ -30,6 +30,8 @@ FREE = ("/health", "/metrics", "/static/")
 WEBHOOKS = ("/webhooks/", "/api/v1/payments/webhook")  # They come from Mercado Pago's few addresses, for everybody.
 DEAREST = 0.25  # seconds: what waits longer waits for somebody else, and has done no more work
 SLOW = 1.0  # seconds under way
+PAUSE = 0.0005  # seconds: what comes sooner after an answer had been waiting
+CROWD, CROWD_WEIGHT = 0.3, 0.05
 RETRY_SECONDS = (2, 6)  # at random between them, so that not all come back at once
 
 
@@ -48,6 +50,8 @@ class AdmissionMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
         self.under_way: dict[int, tuple[Hashable, float]] = {}
+        self.crowd = 0.0  # how many of the last requests had waited for the one before, 0 to 1
+        self.ended = 0.0  # when the last one was answered
 
     # Made at the first request, so that a test can set what they follow.
     @cached_property
@@ -69,18 +73,27 @@ class AdmissionMiddleware:
         host = normalise_host(request.META.get("HTTP_HOST", ""))
         ref = last_known(host)
         visit = visit_of(request, host, ref)
-        reason = self.why_not(visit)
+        reason = self.why_not(visit) if settings.FAIR_SHARE_PERCENT else ""
         if reason:
+            self.ended = time.monotonic()
             return refuse(request, reason, ref, host)
         return self.let_in(request, visit)
 
+    def look_at_the_queue(self) -> bool:
+        """Whether requests queue up before this process: then the next one begins right after the last. A lone client, however busy, never
+        makes a queue: it waits for its answer first."""
+        waited = bool(self.under_way) or time.monotonic() - self.ended < PAUSE
+        self.crowd += (waited - self.crowd) * CROWD_WEIGHT
+        return self.crowd > CROWD
+
     def why_not(self, visit: Visit) -> str:
+        queued = self.look_at_the_queue()
         if visit.client is not None:
             if not visit.signed_in and not self.buckets.take(visit.client):
                 return "address_rate"
-            if self.clients.is_too_much(visit.client):
+            if queued and self.clients.is_too_much(visit.client):
                 return "person" if visit.signed_in else "address"
-        if self.houses.is_too_much(visit.house):
+        if queued and self.houses.is_too_much(visit.house):
             return "cafeteria"
         return "threads" if self.holds_all_but_one_thread(visit.house) else ""
 
@@ -99,6 +112,7 @@ class AdmissionMiddleware:
             return self.get_response(request)
         finally:
             del self.under_way[id(request)]
+            self.ended = time.monotonic()
             seconds = min(DEAREST, max((time.monotonic() - began) / settings.WEB_THREADS, time.thread_time() - worked))
             self.houses.charge(visit.house, seconds)
             if visit.client is not None:

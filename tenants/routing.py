@@ -25,7 +25,10 @@ def normalise_host(raw: str) -> str:
     host = raw.strip().lower()
     if host.startswith("["):
         return ""
-    host = host.split(":", 1)[0].removesuffix(".")
+    host, _, port = host.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return ""
+    host = host.removesuffix(".")
     return host if host and all(c.isascii() and (c.isalnum() or c in "-.") for c in host) else ""
 
 

@@ -25,6 +25,8 @@ def start() -> None:
     os.environ.setdefault("BACKUP_KEYS", "AGE-SECRET-KEY-1KGY4PJRZ28K07J0DLM6SRK3X986QJ3P9L6HSAK0GTDQ7STVALZ8QEVFNZU")
     os.environ.setdefault("METRICS_KEPT_SECONDS", "0")  # Each test's own figures.
     os.environ.setdefault("PUBLIC_URL", "http://localhost:8000")
+    # A test sends as fast as it can: those of fair shares ask for them.
+    os.environ.setdefault("FAIR_SHARE_PERCENT", "0")
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
 

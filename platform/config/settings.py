@@ -140,7 +140,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 IMAGE_MAX_BYTES = 8 * 1024 * 1024
 MENU_CSV_MAX_BYTES = 1024 * 1024
 # How busy one web process may be, of 100, before those who use more than their share of it are asked to wait.
-FAIR_SHARE_PERCENT = env.integer("FAIR_SHARE_PERCENT", 50, least=1)
+FAIR_SHARE_PERCENT = env.integer("FAIR_SHARE_PERCENT", 35)  # 0: nobody is
 REQUESTS_PER_ADDRESS = env.integer("REQUESTS_PER_ADDRESS", 100, least=1)  # A second, in each web process, of people who are not signed in.
 LOGIN_FAILURES_PER_ACCOUNT = env.integer("LOGIN_FAILURES_PER_ACCOUNT", 10, least=1)
 LOGIN_FAILURES_PER_ADDRESS = env.integer("LOGIN_FAILURES_PER_ADDRESS", 200, least=1)

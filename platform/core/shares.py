@@ -10,10 +10,11 @@ from math import exp
 from operator import itemgetter
 from threading import Lock
 
-MEMORY = 2.0  # seconds: what was used so long ago counts for 1/e
+MEMORY = 0.5  # seconds: what was used so long ago counts for 1/e. Short: until a hammer is noticed, the others wait behind it
 LOOK_EACH = 0.1  # seconds between two looks at everybody
 FAINT = 0.000_5  # of the process: below it, somebody counts as gone
 MOST = 10_000  # whom to remember at most
+SMALL = 0.05  # of the process: who uses less never waits
 HOG = 1.25  # times the mean: who has less is no hog, however busy the process is
 
 
@@ -31,6 +32,7 @@ class Shares:
         now = self._clock()
         with self._lock:
             self._used[key] = (_faded(self._used.get(key), now) + seconds, now)
+            self._total += seconds / MEMORY  # At once: until the next look, a waiting crowd would all be let in.
 
     def is_too_much(self, key: Hashable) -> bool:
         """Whether the next request of `key` has to wait, for the sake of others."""
@@ -40,7 +42,7 @@ class Shares:
                 self._look(now)
             if self._total <= self.target or self._count < 2:
                 return False
-            return _faded(self._used.get(key), now) / MEMORY > max(self._level, HOG * self._total / self._count)
+            return _faded(self._used.get(key), now) / MEMORY > max(SMALL, self._level, HOG * self._total / self._count)
 
     def busy(self) -> float:
         """How much of the process was in use lately, 0 to 1 and a little over."""

@@ -10,9 +10,18 @@ from django.test import Client, RequestFactory
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from core.sessions import SIGN_IN, SessionStore
+from core.shares import MEMORY
 from tenants import routing
 from tenants.admission import DEAREST, SLOW, AdmissionMiddleware
 from tests.world import Place, World
+
+
+@pytest.fixture(autouse=True)
+def fair_shares(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On, and the process always with a queue before it, unless a test says otherwise."""
+    settings.FAIR_SHARE_PERCENT = 50
+    monkeypatch.setattr("tenants.admission.CROWD", -1.0)
+
 
 STRANGER, WIFI = "203.0.113.9", "198.51.100.7"
 
@@ -82,9 +91,9 @@ def test_one_client_who_hammers_is_stopped_before_the_cafeterias_other_guests(wo
     middleware = AdmissionMiddleware(lambda request: HttpResponse("reached"))
     routing.resolve(world.a.host.split(":", maxsplit=1)[0])
     for shares, key in ((middleware.houses, (world.a.ref.id, False)), (middleware.clients, STRANGER)):
-        shares.charge(key, 0.9)  # 45 of 100
-    middleware.houses.charge((world.b.ref.id, False), 0.05)
-    middleware.clients.charge(WIFI, 0.05)
+        shares.charge(key, 0.45 * MEMORY)
+    middleware.houses.charge((world.b.ref.id, False), 0.02 * MEMORY)
+    middleware.clients.charge(WIFI, 0.02 * MEMORY)
     assert answer(middleware, world.a, address=STRANGER).status_code == 429
     assert answer(middleware, world.a, address=WIFI).content == b"reached"
 
@@ -190,3 +199,19 @@ def test_the_whole_stack_refuses_in_the_contracts_shape(world: World, monkeypatc
     assert "Un momento" in shown.text
     assert "frame-ancestors 'none'" in shown["Content-Security-Policy"]
     assert client.post("/cart", {"x": "1"}).status_code == 429
+
+
+def test_a_lone_client_never_waits_however_busy_it_keeps_the_process(
+    world: World, middleware: AdmissionMiddleware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks again only when it was answered: nobody can be waiting behind it for long."""
+    monkeypatch.setattr("tenants.admission.CROWD", 0.3)
+    monkeypatch.setattr("tenants.admission.PAUSE", -1.0)  # each comes after a pause
+    assert {answer(middleware, world.a).status_code for _ in range(50)} == {200}
+    monkeypatch.setattr("tenants.admission.PAUSE", 60.0)  # each had been waiting
+    assert {answer(middleware, world.a).status_code for _ in range(20)} >= {429}
+
+
+def test_fair_shares_can_be_turned_off(world: World, middleware: AdmissionMiddleware, settings: Settings) -> None:
+    settings.FAIR_SHARE_PERCENT = 0
+    assert answer(middleware, world.a).status_code == 200
