@@ -199,21 +199,29 @@ def _next_check(payment: Payment) -> object:
     return min(wanted, end) if now < end else wanted
 
 
-def sweep_sellers() -> dict[str, int]:
-    """Once a day, every account: whatever has changed there since the last time, refunds and disputes of long ago included."""
-    found = {"sellers": 0, "charges": 0, "failed": 0}
-    for seller in _swept():
-        try:
-            found["charges"] += sweep_seller(seller)
-            found["sellers"] += 1
-            resolve_alerts(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep")
-        except Exception as error:
-            if not isinstance(error, AppError):  # A fault of ours with one account keeps nobody from the others.
-                log.exception("seller_not_swept", about=str(seller.cafeteria_uuid))
-            found["failed"] += 1
-            why = str(error) if isinstance(error, AppError) else type(error).__name__
-            detail = f"The changes at Mercado Pago could not be read: {why}"
-            raise_alert(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep", detail=detail)
+def sellers_to_sweep() -> list[int]:
+    """The accounts whose changes are to be read once a day, those first that wait longest."""
+    return list(_swept().values_list("pk", flat=True))
+
+
+def sweep_account(seller_id: int) -> int:
+    """Take in whatever has changed there since the last time, refunds and disputes of long ago included; how many were ours.
+
+    What goes wrong is an alert, until it goes well. Raises GatewayUnavailable: a later try may fare better; other refusals are only told.
+    """
+    seller = _swept().filter(pk=seller_id).first()
+    if seller is None:  # left meanwhile
+        return 0
+    try:
+        found = sweep_seller(seller)
+    except Exception as error:
+        why = str(error) if isinstance(error, AppError) else type(error).__name__
+        detail = f"The changes at Mercado Pago could not be read: {why}"
+        raise_alert(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep", detail=detail)
+        if isinstance(error, AppError) and not isinstance(error, GatewayUnavailable):
+            return 0
+        raise
+    resolve_alerts(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep")
     return found
 
 

@@ -14,6 +14,7 @@ from payments.sellers.models import Seller
 log = structlog.get_logger()
 SILENCES = 5  # of one cafeteria's account after the other: Mercado Pago is down
 ASK_LATER = timedelta(minutes=30)
+SWEEP_ATTEMPTS = 10  # each goes on where the one before was killed
 
 
 def check_payments(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
@@ -28,9 +29,23 @@ def check_payments(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its r
     return {"checked": looked.checked, "failed": looked.failed, "expired": looked.expired}
 
 
-def sweep(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
-    """Once a day: what has changed at Mercado Pago without a word."""
-    return {**actions.sweep_sellers(), "refunds_waiting": actions.remind_of_refunds()}
+def sweep(run: JobRun) -> Json:
+    """Once a day: what has changed at Mercado Pago without a word. A job for each account: one that is slow or broken delays no other."""
+    sellers = actions.sellers_to_sweep()
+    for seller_id in sellers:
+        enqueue(
+            "payments.reconciliation.jobs.sweep_account",
+            queue="long",
+            max_attempts=SWEEP_ATTEMPTS,
+            idempotency_key=f"{run.job_id}:{seller_id}",
+            seller_id=seller_id,
+        )
+    return {"sellers": len(sellers), "refunds_waiting": actions.remind_of_refunds()}
+
+
+def sweep_account(run: JobRun, *, seller_id: int) -> Json:  # noqa: ARG001 - every job takes its run
+    """One account's changes; goes on where it was killed."""
+    return {"charges": actions.sweep_account(seller_id)}
 
 
 def state_days(run: JobRun) -> Json:

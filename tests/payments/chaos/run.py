@@ -20,6 +20,7 @@ from tests.payments.chaos.buyers import Buyers, Purchase, drawn
 from tests.payments.chaos.stage import Stage
 
 CHECK, SWEEP = "payments.reconciliation.jobs.check_payments", "payments.reconciliation.jobs.sweep"
+SWEEP_ACCOUNT = "payments.reconciliation.jobs.sweep_account"
 A_DAY = 86_400
 NOTIFICATION_FAULTS: list[dict[str, Any]] = [
     {"kind": "drop", "probability": 0.2},
@@ -164,7 +165,10 @@ class Run:
         return not _unseen().exists() and not self._due_notifications().exists()
 
     def _refunds_are_done(self) -> bool:
-        return not Refund.objects.filter(state__in=("requested", "in_process")).exists() and not self._unfinished(SWEEP)
+        return not Refund.objects.filter(state__in=("requested", "in_process")).exists() and self._is_swept()
+
+    def _is_swept(self) -> bool:
+        return not self._unfinished(SWEEP) and not self._unfinished(SWEEP_ACCOUNT)
 
     def _inbox_is_empty(self) -> bool:
         return not Notification.objects.filter(state="new").exists()
@@ -178,7 +182,7 @@ class Run:
     def _sweep(self) -> None:
         """The daily one, which finds the disputes that nobody was told of."""
         job = enqueue(SWEEP, queue="long", max_attempts=10)
-        self._until("the sweep", lambda: Job.objects.get(pk=job.pk).has_ended)
+        self._until("the sweep", lambda: Job.objects.get(pk=job.pk).has_ended and self._is_swept())
 
     def _let_two_days_pass(self) -> None:
         """At Mercado Pago: what was held back for so long arrives, and what was refused is tried again until it is given up."""

@@ -15,13 +15,13 @@ from payments.ledger.charges import record_charge
 from payments.ledger.jobs import close_checkout as close_job
 from payments.ledger.models import Charge, LedgerEntry, Payment, Refund
 from payments.ledger.reviews import return_charge
-from payments.reconciliation.actions import check_payment, sweep_sellers
+from payments.reconciliation.actions import check_payment
 from shop.orders.models import Order
 from tenants.errors import CafeteriaNotFound, CrossedTenantScope, StaleTenant
 from tenants.models import Cafeteria
 from tenants.queries import ref_by_uuid
 from tenants.scope import current_tenant_or_none, tenant_scope
-from tests.payments.till import BOSS, Till
+from tests.payments.till import BOSS, Till, sweep_all
 from tests.world import World
 
 D = Decimal
@@ -166,7 +166,7 @@ def test_nobody_is_asked_while_a_scope_is_open(till: Till, monkeypatch: pytest.M
     with tenant_scope(till.place.ref):
         return_charge(cafeteria_uuid=till.uuid, charge_id=till.charge(short).pk, actor=BOSS)
     till.send_refunds()
-    assert sweep_sellers()["failed"] == 0
+    assert sweep_all()["failed"] == 0
     assert set(asked) >= {
         "POST /checkout/preferences",
         "GET /v1/payments/",
