@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import dataclass
+from threading import Lock
 
 from django.conf import settings
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -11,9 +12,12 @@ from shop.menu.errors import DamagedPicture, NotAPicture, PictureTooLarge, TooMa
 
 SMALL, LARGE = 400, 1200  # pixels of the longer side, at most
 QUALITY = 80
-# By format, since reading takes memory: a JPEG is read at a fraction of its size, of the others every pixel is held, more than once.
-MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 16_000_000, "WEBP": 16_000_000}
+# By format, since reading takes memory: a JPEG is read at a fraction of its size, unless it is progressive; of the others every pixel is
+# held, of WebP four times over. With these no picture takes 200 MB.
+MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 16_000_000, "WEBP": 12_000_000}
+MOST_PROGRESSIVE, MOST_CMYK = 24_000_000, 12_000_000
 MOST_SIDE = 20_000
+ONE_AT_A_TIME = Lock()  # in a process: what one picture takes, several would take several times
 AVERAGED = {"L", "LA", "RGB", "RGBA", "CMYK"}
 
 
@@ -28,7 +32,8 @@ def read_picture(raw: bytes) -> Picture:
     if len(raw) > settings.IMAGE_MAX_BYTES:
         raise PictureTooLarge(most=settings.IMAGE_MAX_BYTES // 1024 // 1024)
     try:
-        image = _decode(raw)
+        with ONE_AT_A_TIME:
+            image = _decode(raw)
     except UnidentifiedImageError as error:
         raise NotAPicture from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -43,7 +48,7 @@ def read_picture(raw: bytes) -> Picture:
 def _decode(raw: bytes) -> Image.Image:
     with Image.open(io.BytesIO(raw), formats=tuple(MOST_PIXELS)) as image:
         width, height = image.size
-        if width * height > MOST_PIXELS[image.format or ""] or max(width, height) > MOST_SIDE:
+        if width * height > _most_pixels(image) or max(width, height) > MOST_SIDE:
             raise TooManyPixels
         image.draft("RGB", (LARGE, LARGE))
         image.load()
@@ -52,6 +57,13 @@ def _decode(raw: bytes) -> Image.Image:
         upright.thumbnail((LARGE, LARGE), Image.Resampling.LANCZOS)
         ImageOps.exif_transpose(upright, in_place=True)
         return _in_srgb(upright)
+
+
+def _most_pixels(image: Image.Image) -> int:
+    most = MOST_PIXELS[image.format or ""]
+    if image.format == "JPEG":
+        most = min(most, MOST_PROGRESSIVE if "progressive" in image.info else most, MOST_CMYK if image.mode == "CMYK" else most)
+    return most
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
