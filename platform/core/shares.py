@@ -10,11 +10,11 @@ from math import exp
 from operator import itemgetter
 from threading import Lock
 
-MEMORY = 0.5  # seconds: what was used so long ago counts for 1/e. Short: until a hammer is noticed, the others wait behind it
+MEMORY = 1.0  # seconds: what was used so long ago counts for 1/e. Short: until a hammer is noticed, the others wait behind it
 LOOK_EACH = 0.1  # seconds between two looks at everybody
 FAINT = 0.000_5  # of the process: below it, somebody counts as gone
 MOST = 10_000  # whom to remember at most
-SMALL = 0.05  # of the process: who uses less never waits
+SMALL = 0.15  # of the process: who uses less never waits. Single requests of a busy machine must not make hogs
 HOG = 1.25  # times the mean: who has less is no hog, however busy the process is
 
 

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
             os.environ.update(_environment(url, folder))
             hosts = _prepare()
             print(
-                f"\nNeighbours: {machine()}\n{CAFETERIAS} cafeterias, {options.rate:g} requests a second each; medians of {options.rounds}\n"
+                f"\nNeighbours: {machine()}\n{CAFETERIAS} cafeterias, each asked {options.rate:g} times a second; {options.rounds} rounds\n"
             )
             for percent in (os.environ.get("FAIR_SHARE_PERCENT", "35"), "0"):
                 values = {"TRUSTED_PROXIES": "1", "FAIR_SHARE_PERCENT": percent, "WEB_THREADS": str(options.threads)}
