@@ -275,7 +275,10 @@ def restores_page(*, cafeteria: Cafeteria | None, number: str) -> tuple[list[dic
 def _report(report: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """What was reconciled, and with which key it is signed."""
     signed = report.get(name)
-    return {**signed["report"], "key_id": signed["key_id"]} if signed else None
+    if not signed:
+        return None
+    recreated = [{**order, "day": date.fromisoformat(order["day"])} for order in signed["report"]["recreated"]]
+    return {**signed["report"], "recreated": recreated, "key_id": signed["key_id"]}
 
 
 def _steps(restore: Restore, job: Job | None) -> list[tuple[str, Words, datetime | None]]:

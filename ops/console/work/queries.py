@@ -56,6 +56,8 @@ def jobs_page(*, state: str, text: str, before: UUID | None) -> tuple[list[JobLi
         found = found.filter(_late())
     elif state:
         found = found.filter(state=state)
+    elif not text:  # What comes every minute and ends well would leave no room for anything else.
+        found = found.exclude(state=JobState.SUCCEEDED, kind__in=list(settings.PERIODIC_JOBS))
     if text:
         found = found.filter(_matches(text))
     if before is not None:
