@@ -9,7 +9,7 @@ TEMPLATES := $(wildcard platform/*/templates */templates)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check format bench demo-data lock clean test-packages
+.PHONY: help setup run test check format bench demo-data lock audit sbom clean test-packages
 
 help:
 	@echo "make run        start everything on this machine: http://localhost:8000 (PORT, COMANDA_DATA)"
@@ -19,6 +19,8 @@ help:
 	@echo "make bench      measure what docs/benchmarks.md states"
 	@echo "make demo-data  load the demo's cafeterias (make run does it by itself)"
 	@echo "make lock       choose the versions in requirements.lock anew"
+	@echo "make audit      ask the network for known weaknesses in what requirements.lock names"
+	@echo "make sbom       write what the product is made of to sbom.cdx.json (CycloneDX)"
 	@echo "make clean      remove what can be made again; the data folder stays"
 
 # --- Setting up -------------------------------------------------------------------------------------------------------------
@@ -87,6 +89,14 @@ format: setup
 
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --all-extras --no-header --no-annotate --output-file requirements.lock
+
+# Both tools run outside of the environment, so that it holds nothing that the product does not need.
+audit: setup
+	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+sbom: setup
+	$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible --output-format JSON \
+	  --output-file sbom.cdx.json requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
