@@ -184,7 +184,7 @@ class Stack:
 
     def start_postgres(self) -> None:
         data, address = self.folder / "postgres", self.address("postgres")
-        sockets = Path(f"/tmp/{self.subnet}.pg")  # noqa: S108 - a socket's path is short, or it is none
+        sockets = Path(f"/tmp/{self.subnet}.pg")
         for path in (data, sockets):
             path.mkdir(mode=0o700, exist_ok=True)
             give_to_system_user(path)
@@ -194,7 +194,9 @@ class Stack:
         small = ("-c", "shared_buffers=128MB", "-c", "max_wal_size=512MB", "-c", "min_wal_size=64MB")
         settings = [self.here(part, "postgres") for part in self.services["postgres"]["command"][1:]]
         here = ("-c", f"listen_addresses={address}", "-c", f"unix_socket_directories={sockets}")
-        self.start("postgres", str(programs_folder() / "postgres"), "-D", str(data), *settings, *here, *small, cwd=data, privileges=run_as())
+        self.start(
+            "postgres", str(programs_folder() / "postgres"), "-D", str(data), *settings, *here, *small, cwd=data, privileges=run_as()
+        )
         wait_for(lambda: takes(address, PORTS["postgres"]), what="PostgreSQL", log=lambda: self.log("postgres"))
         if not (self.folder / "role.made").exists():
             environment = self.environment("postgres", PGHOST=str(sockets))
@@ -252,9 +254,13 @@ class Stack:
         more |= {"XDG_DATA_HOME": str(self.folder / "certificates"), "XDG_CONFIG_HOME": str(self.folder / "run")}
         more |= {"CADDY_ADMIN": f"unix/{self.folder}/run/proxy/admin.sock"}
         self.start("proxy", str(BIN / "caddy"), *(self.here(part, "proxy") for part in self.services["proxy"]["command"][1:]), **more)
-        wait_for(
-            lambda: takes(address, PORTS["proxy"]) and self.authority.exists(), what="Caddy", log=lambda: self.log("proxy"), seconds=60
-        )
+        wait_for(lambda: self.authority.exists() and self.is_served(), what="Caddy", log=lambda: self.log("proxy"))
+
+    def is_served(self) -> bool:
+        """The platform and the stand-in through the proxy, which makes their certificates after its start."""
+        with self.client() as client, suppress(requests.RequestException):
+            return client.get(f"{self.url}/health", timeout=10).ok and bool(client.get(self.site(f"mercadopago.{DOMAIN}"), timeout=10))
+        return False
 
     def prepare(self) -> None:
         """What the deploy does before the new code serves: migrations, and static files kept for the pages of this release."""
@@ -274,8 +280,8 @@ class Stack:
         rest = [name for name in self.processes if name not in (*order, "postgres")]
         for service in [name for name in (*order, *rest, "postgres") if name in self.processes]:
             with suppress(subprocess.TimeoutExpired):
-                self.stop(service, seconds=0.1 if service in {"s3"} else 30)
-        shutil.rmtree(f"/tmp/{self.subnet}.pg", ignore_errors=True)  # noqa: S108
+                self.stop(service, seconds=0.1 if service == "s3" else 30)
+        shutil.rmtree(f"/tmp/{self.subnet}.pg", ignore_errors=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Knows nothing of the product: it runs beside it, from an image of its own.
 """
 
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,18 +19,25 @@ class ConnectTo(HTTPAdapter):
         self.host, self.port = host, int(port)
         super().__init__()
 
-    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:  # noqa: ARG002
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         wanted, options = self.build_connection_pool_key_attributes(request, verify, cert)
         if wanted["scheme"] == "https":
             options |= {"server_hostname": wanted["host"], "assert_hostname": wanted["host"]}
         return self.poolmanager.connection_from_host(self.host, self.port, wanted["scheme"], pool_kwargs=options)
 
-    def add_headers(self, request: Any, **_: Any) -> None:
-        request.headers.setdefault("Host", urlsplit(request.url).netloc)
+    def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
+        """The host is the address's own for the time of the request alone: requests would take it along to where a redirect leads."""
+        request.headers["Host"] = urlsplit(request.url).netloc
+        try:
+            return super().send(request, **options)
+        finally:
+            del request.headers["Host"]
 
 
 def session(connect: str = "", *, verify: str | bool = True) -> requests.Session:
     made = requests.Session()
+    # As browsers have it: a cookie without a domain is the host's alone, and not of what is below it.
+    made.cookies.set_policy(DefaultCookiePolicy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain))
     made.verify = verify
     made.headers["User-Agent"] = "comanda-smoke"
     if connect:

@@ -1,0 +1,59 @@
+import secrets
+from argparse import ArgumentParser
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import User
+from accounts.realm import platform_realm
+from core.errors import AppError
+from core.identity.actions import register
+from shop.menu.actions import create_product, set_stock
+from shop.menu.models import Product
+from tenants.actions import open_cafeteria
+from tenants.models import Cafeteria
+from tenants.queries import ref_for
+from tenants.routing import site_url
+from tenants.scope import tenant_scope
+
+NAME, STOCK = "Prueba", 1_000
+
+
+class Command(BaseCommand):
+    help = "Opens the cafeteria at which the smoke tests order, with one counted product. Again: fills its stock up, and no more."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slug")
+
+    def handle(self, *, slug: str, **_: Any) -> None:
+        email = f"smoke@{settings.BASE_DOMAIN if '.' in settings.BASE_DOMAIN else 'comanda.example'}"
+        try:
+            cafeteria = self._cafeteria(slug, email)
+            with tenant_scope(ref_for(cafeteria)):
+                product = Product.objects.filter(archived_at=None).order_by("id").first()
+                if product is None:
+                    create_product(name=NAME, category=NAME, price=Decimal(100), stock=STOCK)
+                else:
+                    set_stock(product_id=product.pk, stock=STOCK)
+        except AppError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"The smoke tests order at {site_url(slug)}")
+
+    def _cafeteria(self, slug: str, email: str) -> Cafeteria:
+        """Of an owner of its own, whose password nobody knows. CommandError when the address is somebody else's."""
+        owner = User.objects.filter(email=email).first()
+        found = Cafeteria.objects.filter(slug=slug).first()
+        if found is not None:
+            if owner is None or found.owner_id != owner.pk:
+                raise CommandError(f"{slug} is somebody's cafeteria. Name another one in SMOKE_CAFETERIA.")
+            return found
+        if owner is None:
+            password, here = secrets.token_urlsafe(24), "127.0.0.1"
+            made = register(platform_realm, email=email, password=password, full_name="Smoke", address=here, role="owner")
+            assert isinstance(made, User)
+            owner = made
+        person = {"email": owner.email, "full_name": owner.full_name}
+        return open_cafeteria(owner_id=owner.pk, owner_person=person, name=NAME, slug=slug)  # type: ignore[arg-type]
