@@ -22,8 +22,9 @@ from ops.archive.data import FORMAT, Card, lsn_as_text, lsn_from_text
 from ops.archive.errors import ArchiveDamaged, ArchiveNotPossible
 from ops.archive.folder import Folder
 from ops.archive.source import Source
+from ops.archive.verifying import ask_postgresql, verify_files
 from ops.backups.actions import flush_folder
-from ops.postgres.programs import give_to_system_user, program_command, run_as, run_program
+from ops.postgres.programs import give_to_system_user, program_command, run_as
 
 log = structlog.get_logger()
 LOOK_SECONDS = 0.1
@@ -71,7 +72,7 @@ def take_base(
 
 
 def verify_base(folder: Path, card: Card) -> None:
-    """Read every file of it and compare with its manifest. Raises ArchiveDamaged, by the base's name and the file's."""
+    """Raises ArchiveDamaged, by the base's name, when it is not what was taken: see ops.archive.verifying."""
     manifest = folder / "backup_manifest"
     try:
         same = hashlib.sha256(manifest.read_bytes()).hexdigest() == card.manifest_sha256
@@ -79,12 +80,7 @@ def verify_base(folder: Path, card: Card) -> None:
         same = False
     if not same:
         raise ArchiveDamaged(f"the manifest of the base backup {card.label} is gone or altered.")
-    try:
-        # Its card is ours. The log in it is looked at when it is replayed.
-        run_program("pg_verifybackup", "--no-parse-wal", "--quiet", "--exit-on-error", "--ignore=card.json", str(folder))
-    except subprocess.CalledProcessError as error:
-        reason = _last_line(error.stderr).replace(str(folder), card.label)
-        raise ArchiveDamaged(f"the base backup {card.label} is not what was written: {reason}") from None
+    verify_files(folder, label=card.label)
 
 
 @contextmanager
@@ -113,6 +109,7 @@ def _take(folder: Folder, source: Source, parent: Card | None, quick: bool, step
         card = _card(part, label, parent, began, source)
         step("verify")
         verify_base(part, card)
+        ask_postgresql(part, label=label)
         write = part / "card.json"
         write.write_bytes(card.as_json())
         give_to_system_user(write)

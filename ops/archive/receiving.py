@@ -74,10 +74,12 @@ class Receiver:
     def _start(self) -> None:
         """Raises ArchiveNotPossible, psycopg2.Error, OSError."""
         self.source.check()
-        identifier, _timeline = self.source.identity()
+        self.source.__dict__.pop("system_identifier", None)  # It may be another server by now.
+        identifier = self.source.system_identifier
         cards, state = self.folder.cards(), self.folder.state()
         theirs = (state.system_identifier if state else "") or (cards[-1].system_identifier if cards else "")
         if theirs and theirs != identifier:
+            self.received_until = None
             retired = self.folder.retire(theirs)
             log.error("archive_of_another_server", kept=str(retired))
         self.folder.prepare()

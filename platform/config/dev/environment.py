@@ -30,6 +30,7 @@ WITHOUT_DATABASE = {
     "help",
     "makemessages",
     "makemigrations",
+    "recover_cluster",
     "version",
 }
 ASKS_FOR_HELP = {"--help", "-h", "--version"}

@@ -1,0 +1,77 @@
+import sys
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from core.errors import AppError
+from ops.archive.cluster import recover_cluster
+from ops.archive.folder import Folder
+from ops.archive.moments import folder_of_settings
+from ops.archive.offsite import Offsite, clusters
+from ops.archive.recovery import material
+from ops.archive.source import source_of_settings
+from ops.postgres.programs import EmbeddedServerFailed
+
+
+class Command(BaseCommand):
+    help = (
+        "The database is lost: builds its PGDATA anew out of the archive, checked and ready to be started. Needs no database. "
+        "Afterwards start PostgreSQL on it, then run: settle_recovery."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--into", type=Path, required=True, help="the new PGDATA, which must not be there yet, or be empty")
+        parser.add_argument("--at", help="a moment with its offset, e.g. 2026-11-24T12:00:00Z; without it, everything that was received")
+        parser.add_argument("--archive", type=Path, help="another folder than ARCHIVE_FOLDER, e.g. one in its former/")
+        parser.add_argument("--from-s3", action="store_true", help="only from off-site")
+        parser.add_argument("--system", help="the system identifier, when off-site is the archive of several clusters")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            at = _moment(options["at"]) if options["at"] else None
+            folder = Folder(options["archive"].resolve()) if options["archive"] else folder_of_settings()
+            offsite = None
+            if options["from_s3"]:
+                identifier = options["system"] or next(reversed(clusters()), None)
+                if identifier is None:
+                    raise CommandError("There is no base backup off-site.")
+                offsite = Offsite(identifier)
+                folder = Folder(folder.root / "fetched" / identifier)  # Nothing of here is used.
+            source = source_of_settings()
+            found = material(folder, offsite, at)
+            card, last = recover_cluster(
+                found, options["into"].resolve(), at=at, user=source.user, database=source.database, step=_Progress(self.stderr.isatty())
+            )
+        except (AppError, OSError, EmbeddedServerFailed) as error:
+            raise CommandError(str(error)) from error
+        told = f"{last.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC" if last else f"{card.moment:%Y-%m-%d %H:%M:%S} UTC"
+        self.stdout.write(
+            f"Recovered into {options['into']} from {card.label}; its last commit is of {told}. "
+            f"Start PostgreSQL on it, then: manage.py settle_recovery --moment {(last or card.moment).astimezone(UTC).isoformat()}"
+        )
+
+
+class _Progress:
+    """A line for each thing that is done."""
+
+    def __init__(self, shown: bool) -> None:  # noqa: FBT001 - private
+        self._shown, self._said = shown, ""
+
+    def __call__(self, fraction: float, what: str) -> None:
+        if self._shown and what != self._said:
+            self._said = what
+            print(f"{fraction:4.0%} {what}", file=sys.stderr)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise CommandError(f"{text} is no moment. Write it with its offset, e.g. 2026-11-24T12:00:00Z.")
+    return found
