@@ -11,6 +11,7 @@ from typing import Any, cast
 from django.db import connection, transaction
 
 from core.prepared import Statement
+from core.request_context import name_for_database
 from tenants import routing
 from tenants.backend.base import DatabaseWrapper
 from tenants.errors import CafeteriaFenced, CafeteriaNotFound, CafeteriaSuspended, CrossedTenantScope, NoTenantScope, StaleTenant
@@ -18,9 +19,11 @@ from tenants.refs import REF_COLUMNS, TenantRef, ref_from_row
 
 ENTER = Statement(
     "enter_scope",
-    f"""SELECT set_config('search_path', %(path)s, true), {REF_COLUMNS}, coalesce(fenced_until > now(), false)
+    f"""SELECT set_config('search_path', %(path)s, true), set_config('application_name', %(who)s, true),
+        {REF_COLUMNS}, coalesce(fenced_until > now(), false)
         FROM public.tenants_cafeteria WHERE id = %(id)s""",  # noqa: S608
     path="text",
+    who="text",
     id="bigint",
 )
 LEAVE = "SELECT set_config('search_path', 'public', true)"
@@ -118,11 +121,11 @@ def request_scope(request: Any) -> Iterator[TenantRef]:
 def _enter(ref: TenantRef) -> tuple[TenantRef, bool]:
     """(the reference as of now, whether the cafeteria is fenced)."""
     with connection.cursor() as cursor:
-        ENTER.run(cursor, {"path": _path(ref), "id": ref.id})
+        ENTER.run(cursor, {"path": _path(ref), "who": name_for_database(), "id": ref.id})
         row = cursor.fetchone()
     if row is None:
         raise StaleTenant(ref.schema_name)
-    fresh = ref_from_row(row[1:-1])
+    fresh = ref_from_row(row[2:-1])
     if (fresh.generation, fresh.revision) != (ref.generation, ref.revision):
         raise StaleTenant(ref.schema_name)
     return fresh, row[-1]

@@ -17,6 +17,7 @@ from core.audit.actions import record
 from core.doors import person_of
 from core.flash import flash
 from core.identity import pages
+from core.jobs import enqueue
 from tenants import actions as tenants
 from tenants.errors import CafeteriaNotFound, InvalidSlug, SlugReserved, SlugTaken
 from tenants.models import Cafeteria
@@ -47,7 +48,10 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @page(access="anyone")
 @require_http_methods(["GET", "HEAD", "POST"])
 def forgotten_password(request: HttpRequest) -> HttpResponse:
-    return pages.forgotten_password_page(request, platform_realm, mail_job="accounts.jobs.mail_reset_link")
+    def enqueue_mail(account_id: int, page: str, language: str) -> None:
+        enqueue("accounts.jobs.mail_reset_link", account_id=account_id, page=page, language=language)
+
+    return pages.forgotten_password_page(request, platform_realm, enqueue_mail=enqueue_mail)
 
 
 @page(access="anyone")

@@ -111,7 +111,7 @@ def database(name: str, *, hint: str, password: str = "") -> dict[str, object]:
         "PASSWORD": unquote(parts.password or "") or password,
         "HOST": socket_folder or parts.hostname or "",
         "PORT": str(port or options.pop("port", "")),
-        "OPTIONS": {key: unquote(value) for key, value in options.items()},
+        "OPTIONS": {"application_name": "comanda", **{key: unquote(value) for key, value in options.items()}},
     }
 
 

@@ -91,8 +91,9 @@ def keep(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
 
 
 def with_request_and_cafeteria(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Outside requests both are null, so that every JSON line has the same fields to search by."""
+    """Where there are none they are null, so that every JSON line has the same fields to search by."""
     line.setdefault("request_id", None)
+    line.setdefault("job_id", None)
     line.setdefault("cafeteria", None)
     return line
 

@@ -12,6 +12,7 @@ from core.doors import person_of
 from core.flash import flash
 from core.identity import pages
 from core.identity.forms import mark_wrong_fields
+from core.jobs import enqueue
 from core.sessions import remember_sign_in
 from shop.people.actions import admit_owner, start_handed_off_session, update_details
 from shop.people.doors import cafeteria_page
@@ -48,8 +49,11 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def forgotten_password(request: HttpRequest) -> HttpResponse:
     tenant: TenantRef = request.tenant  # type: ignore[attr-defined]
-    job = "shop.people.jobs.mail_reset_link"
-    return pages.forgotten_password_page(request, realm_of(request), mail_job=job, cafeteria_uuid=tenant.uuid)
+
+    def enqueue_mail(account_id: int, page: str, language: str) -> None:
+        enqueue("shop.people.jobs.mail_reset_link", cafeteria_uuid=tenant.uuid, account_id=account_id, page=page, language=language)
+
+    return pages.forgotten_password_page(request, realm_of(request), enqueue_mail=enqueue_mail)
 
 
 @cafeteria_page(access="anyone", scope=False)

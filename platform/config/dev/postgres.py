@@ -33,7 +33,7 @@ SETTINGS = {
     "client_connection_check_interval": "2s",  # A killed worker's query ends too.
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "log_line_prefix": "%m [%p] %d ",
+    "log_line_prefix": "%m [%p] %d %a ",
     "jit": "off",
 }
 

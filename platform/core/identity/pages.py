@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.conf import settings
@@ -19,7 +18,6 @@ from core.identity import actions, recovery
 from core.identity.errors import EmailTaken, ResetLinkInvalid, WeakPassword, WrongCredentials
 from core.identity.forms import ChangePasswordForm, ForgottenPasswordForm, NewPasswordForm, SignInForm, SignUpForm, mark_wrong_fields
 from core.identity.realm import Realm
-from core.jobs import enqueue
 from core.sessions import forget_sign_in, remember_sign_in
 from core.throttle import client_address
 
@@ -89,8 +87,8 @@ def change_password_page(request: HttpRequest, realm: Realm, *, home: str, templ
     return HttpResponseRedirect(home)
 
 
-def forgotten_password_page(request: HttpRequest, realm: Realm, *, mail_job: str, cafeteria_uuid: UUID | None = None) -> HttpResponse:
-    """Whoever asks is told the same, whether there is an account or not. `mail_job` takes account_id, page and language."""
+def forgotten_password_page(request: HttpRequest, realm: Realm, *, enqueue_mail: Callable[[int, str, str], object]) -> HttpResponse:
+    """Whoever asks is told the same, whether there is an account or not. `enqueue_mail` takes account id, page and language."""
     if not settings.MAIL_ENABLED:
         raise NotFound
     form = ForgottenPasswordForm(request.POST or None)
@@ -99,11 +97,9 @@ def forgotten_password_page(request: HttpRequest, realm: Realm, *, mail_job: str
         return render(request, template, {"form": form, "asked": "asked" in request.GET})
     page, language = reverse("choose_password"), get_language() or settings.LANGUAGE_CODE
 
-    def enqueue_mail(account_id: int) -> None:
-        enqueue(mail_job, cafeteria_uuid=cafeteria_uuid, account_id=account_id, page=page, language=language)
-
     def complete() -> None:
-        recovery.ask_for_link(realm, email=form.cleaned_data["email"], address=client_address(request), enqueue_mail=enqueue_mail)
+        email, address = form.cleaned_data["email"], client_address(request)
+        recovery.ask_for_link(realm, email=email, address=address, enqueue_mail=lambda found: enqueue_mail(found, page, language))
 
     failed = tried(form, complete)
     return _form_page(request, template, form, failed) if failed is not None else HttpResponseRedirect(f"{request.path}?asked")

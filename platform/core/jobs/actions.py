@@ -12,6 +12,7 @@ from core.jobs import wake_up
 from core.jobs.errors import InvalidJob, JobHasEnded, JobNotFound, JobNotRetryable
 from core.jobs.functions import Json, check_json, check_kind
 from core.jobs.models import Job, JobState, Queue
+from core.request_context import request_facts
 
 MAX_ATTEMPTS = 3
 KEY_LENGTH = 200
@@ -45,6 +46,7 @@ def enqueue(
         arguments=arguments,
         idempotency_key=idempotency_key,
         max_attempts=max_attempts,
+        request_id=request_facts().get("request_id", ""),
     )
     if run_after is not None:
         job.run_after = run_after

@@ -42,6 +42,7 @@ class Job(models.Model):
     cafeteria_uuid = models.UUIDField(null=True)  # null: the platform's own
     arguments = models.JSONField(default=dict)
     idempotency_key = models.CharField(max_length=200, default="")
+    request_id = models.CharField(max_length=64, default="", db_default="")  # in whose course it was added, also by way of other jobs
     state = models.CharField(max_length=10, choices=JobState, default=JobState.QUEUED)
     run_after = models.DateTimeField(db_default=Now())
 

@@ -30,6 +30,7 @@ class Claim:
     attempt: int  # 1 for the first
     cafeteria_uuid: UUID | None
     arguments: dict[str, Any]
+    request_id: str = ""  # in whose course the job was added
 
 
 class JobRun:

@@ -41,7 +41,9 @@ def run_job(job_id: str) -> None:
 def run_claim(claim: Claim) -> None:
     """Run a job that claim_job has given. Claimed in the transaction that adds it, no other worker ever sees it waiting."""
     run = JobRun(claim)
-    with structlog.contextvars.bound_contextvars(job_id=str(claim.job_id), job=claim.kind, cafeteria=str(claim.cafeteria_uuid or "")):
+    ids = {"job_id": str(claim.job_id), "cafeteria": str(claim.cafeteria_uuid or "")}
+    ids |= {"request_id": claim.request_id} if claim.request_id else {}
+    with structlog.contextvars.bound_contextvars(job=claim.kind, **ids):
         log.info("job_started", attempt=claim.attempt)
         try:
             outcome = _perform(claim, run)
@@ -79,6 +81,7 @@ def claim_job(job_id: uuid.UUID) -> Claim | None:
         attempt=job.attempts,
         cafeteria_uuid=job.cafeteria_uuid,
         arguments=job.arguments,
+        request_id=job.request_id,
     )
 
 

@@ -11,7 +11,7 @@ def look(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
     busy = set(Job.objects.filter(kind=SEND).exclude(state__in=ENDED).values_list("arguments__channel", flat=True))
     waiting = [channel for channel in sending.channels_with_waiting() if channel not in busy]
     for channel in waiting:
-        enqueue(SEND, channel=channel)
+        enqueue("core.notices.jobs.send", channel=channel)
     return {"channels": waiting}
 
 
