@@ -4,6 +4,7 @@ Passwords are hashed outside of the realm's scope (a transaction must not wait f
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -82,11 +83,14 @@ def start_session(realm: Realm, account: Account) -> SignedIn:
     if unchanged.select_for_update().values_list("pk", flat=True).first() is None:
         raise WrongCredentials
     session_id = uuid4()
-    realm.sessions._default_manager.create(
-        id=session_id, expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFE, **{realm.owner_column: account.pk}
-    )
+    realm.sessions._default_manager.create(id=session_id, expires_at=timezone.now() + life_of(account), **{realm.owner_column: account.pk})
     who = Claims(account_id=account.pk, session_id=session_id, token_version=account.token_version)
     return SignedIn(who=who, audience=realm.audience(), rotation=1)
+
+
+def life_of(account: Account) -> timedelta:
+    """How long a sign-in lasts: an admin's, who can do the most harm, for a working day."""
+    return settings.ADMIN_SESSION_LIFE if getattr(account, "role", "") == "admin" else settings.REFRESH_TOKEN_LIFE
 
 
 def refresh(realm: Realm, *, token: str) -> SignedIn:
@@ -105,11 +109,13 @@ def _rotate(realm: Realm, token: str) -> SignedIn | None:
         claims = tokens.read_refresh(audience, token)
     except InvalidToken:
         return None
-    if realm.caller(claims.who) is None:
+    caller = realm.caller(claims.who)
+    if caller is None:
         return None
     mine = _open_sessions(realm).filter(pk=claims.who.session_id)
-    expires_at = timezone.now() + settings.REFRESH_TOKEN_LIFE
-    if mine.filter(rotation=claims.rotation).update(rotation=claims.rotation + 1, expires_at=expires_at):
+    # An admin's ends when it was to end, however often it is renewed.
+    longer = {} if caller.is_admin else {"expires_at": timezone.now() + settings.REFRESH_TOKEN_LIFE}
+    if mine.filter(rotation=claims.rotation).update(rotation=claims.rotation + 1, **longer):
         return SignedIn(who=claims.who, audience=audience, rotation=claims.rotation + 1)
     mine.update(ended_at=timezone.now())
     return None
