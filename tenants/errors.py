@@ -92,7 +92,7 @@ class NoSuchDomain(NotFound):
 
 
 class CopyStaysApart(AppError):
-    """This is a copy of a cafeteria: it takes no money online and sends no mail."""
+    """This is a copy of a cafeteria: it takes no money online."""
 
     code = "copy_stays_apart"
     status = 409

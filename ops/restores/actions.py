@@ -37,6 +37,7 @@ from tenants.sides import exchange_schemas, fence, kept_name, migrate_schema, sc
 
 log = structlog.get_logger()
 Phase = Restore.Phase
+ACTIVE = (Phase.WAITING, Phase.BUILT, Phase.EXCHANGED)
 UNDO_FOR = timedelta(days=7)
 FENCE_SECONDS = 30.0
 EXCHANGE_ATTEMPTS = 5
@@ -188,7 +189,15 @@ def newest_restore(cafeteria_uuid: UUID) -> Restore:
 
 
 def sweep_schemas() -> list[str]:
-    """Drop what restores have left and nobody can use any more: sides of failed ones, kept schemas whose time to undo is over."""
+    """Drop what restores have left and nobody can use any more: sides of failed ones, kept schemas whose time to undo is over.
+
+    Those whose job has ended without them are brought to an end first.
+    """
+    for uuid in set(Restore.objects.filter(phase__in=ACTIVE).values_list("cafeteria_uuid", flat=True)):
+        try:
+            _release_dead(uuid)
+        except AppError:
+            log.exception("restore_not_released", about=str(uuid))
     now = timezone.now()
     with connection.cursor() as cursor:  # First: whatever is there by now has its row by then.
         cursor.execute(SCRATCH)
@@ -304,7 +313,7 @@ def _fail(restore: Restore, why: str) -> None:
 
 def _release_dead(cafeteria_uuid: UUID) -> None:
     """A restore whose job has ended without it stands in nobody's way; one that has exchanged the schemas is brought to its end."""
-    for restore in Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, phase__in=(Phase.WAITING, Phase.BUILT, Phase.EXCHANGED)):
+    for restore in Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, phase__in=ACTIVE):
         job = Job.objects.filter(pk=restore.job_id).first() if restore.job_id is not None else None
         if job is not None and not job.has_ended:
             continue
@@ -322,7 +331,7 @@ def _check_undoable(restore: Restore) -> None:
     later = Restore.objects.filter(cafeteria_uuid=restore.cafeteria_uuid, exchanged_at__gt=restore.exchanged_at).exclude(phase=Phase.UNDONE)
     if later.exists():
         raise CannotUndo("there was a later one. Undo that first.")
-    if Restore.objects.filter(cafeteria_uuid=restore.cafeteria_uuid, phase__in=(Phase.WAITING, Phase.BUILT, Phase.EXCHANGED)).exists():
+    if Restore.objects.filter(cafeteria_uuid=restore.cafeteria_uuid, phase__in=ACTIVE).exists():
         raise RestoreUnderWay
     if not schema_exists(restore.kept_schema):
         raise CannotUndo("what was live before is gone.")

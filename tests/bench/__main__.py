@@ -12,6 +12,7 @@ BENCHES = {
     "tenancy": "tests.bench.tenants",
     "restores": "tests.bench.restores",
     "money_back": "tests.bench.restores.money_back",
+    "restore_deaths": "tests.bench.restores.deaths",
     "restore_under_load": "tests.bench.restores.under_load",
     "webhooks": "tests.bench.payments.webhooks",
     "chaos": "tests.bench.payments.chaos",

@@ -19,9 +19,14 @@ class HashingFile:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self.size = file, hashlib.sha256(), 0
+        self.error: OSError | None = None  # Why it could not be written, e.g. a full disk: who writes through it may say less.
 
     def write(self, data: bytes) -> int:
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
         self._digest.update(data)
         self.size += len(data)
         return len(data)
@@ -82,7 +87,7 @@ def _encrypt(reading: int, target: HashingFile, key: BundleKey, failed: list[Bas
         with os.fdopen(reading, "rb", buffering=1 << 16) as source:
             pyrage.encrypt_io(source, target, [key.identity.to_public()])
     except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-        failed.append(error)
+        failed.append(target.error or error)
 
 
 def _decrypt(source: BinaryIO, writing: int, keys: list[BundleKey], failed: list[BaseException]) -> None:

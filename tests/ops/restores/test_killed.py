@@ -151,6 +151,23 @@ def test_a_cancelled_restore_stands_in_nobodys_way(place: Place, backup: Backup)
     assert (second.phase, price(place), schemas(place)) == ("failed", "9999.00", {place.ref.schema_name})
 
 
+def test_the_sweep_ends_what_nobody_goes_on_with(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_arguments: object, **_options: object) -> None:
+        raise Killed
+
+    restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "_exchange", killed)
+        with pytest.raises(Killed):
+            run_restore(restore_id=restore.pk)
+    assert sweep_schemas() == []  # Its job goes on with it.
+    assert len(schemas(place)) == 2
+    Job.objects.filter(pk=restore.job_id or restore.pk).update(state="failed")
+    sweep_schemas()
+    restore.refresh_from_db()
+    assert (restore.phase, price(place), schemas(place)) == ("failed", "9999.00", {place.ref.schema_name})
+
+
 def test_one_whose_worker_died_after_the_exchange_is_finished(place: Place, backup: Backup) -> None:
     def step(_fraction: float, what: str) -> None:
         if what == "money":
