@@ -9,7 +9,7 @@ TEMPLATES := $(wildcard platform/*/templates */templates)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check format bench demo-data lock audit sbom clean test-packages
+.PHONY: help setup run drill test check format bench demo-data lock audit sbom clean test-packages
 
 help:
 	@echo "make run        start everything on this machine: http://localhost:8000 (PORT, COMANDA_DATA)"
@@ -17,6 +17,7 @@ help:
 	@echo "make check      lint, types, imports, migrations, templates, translations"
 	@echo "make format     write the code in its one format"
 	@echo "make bench      measure what docs/benchmarks.md states"
+	@echo "make drill      lose a database, recover it from the archive, and say how long it takes and what is lost"
 	@echo "make demo-data  load the demo's cafeterias (make run does it by itself)"
 	@echo "make lock       choose the versions in requirements.lock anew"
 	@echo "make audit      ask the network for known weaknesses in what requirements.lock names"
@@ -58,6 +59,10 @@ test-packages: setup
 
 run: setup
 	@$(BIN)/python -m config.dev
+
+# On a data folder of its own, which it erases; ARGS='--seconds 60' lets guests order longer before the loss.
+drill: setup
+	@$(BIN)/python -m config.dev.drill $(ARGS)
 
 demo-data: setup
 	@$(BIN)/python manage.py migrate_fleet
