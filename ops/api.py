@@ -28,12 +28,6 @@ Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Part = Literal["database", "files"]
 
 
-class NoPointInTime(AppError):
-    """There is no archive to go back to a moment with. Choose one of the backups by its backup_id."""
-
-    code = "outside_window"
-
-
 class CopyOrPreview(AppError):
     """A copy under a new address is made whole, and changes nothing that could be previewed: say as, or preview, or parts."""
 
@@ -137,7 +131,8 @@ def take_backup(request: HttpRequest, business_id: Id) -> Status[dict[str, Any]]
     "/ops/businesses/{business_id}/restore", auth=admin, response={202: JobStarted, **errors(400, 401, 403, 404, 409, 413, 422, 503)}
 )
 def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[dict[str, Any]]:
-    """Goes back to a backup, as a job; with `preview` it only finds out what would change, which is the job's result then.
+    """Goes back to a backup or to any moment of the archive, as a job;
+    with `preview` it only finds out what would change, which is the job's result then.
 
     With `as` it makes a copy under a new address instead, and leaves this cafeteria alone.
     """
@@ -145,8 +140,6 @@ def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[di
     cafeteria = _cafeteria(business_id)
     if (body.backup_id is None) == (body.at is None):
         raise OneOf
-    if body.backup_id is None:
-        raise NoPointInTime
     by = caller_of(request).email
     if body.as_ is not None:
         if body.preview or "parts" in body.model_fields_set:
@@ -154,8 +147,8 @@ def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[di
         copy = start_clone(cafeteria_uuid=cafeteria.uuid, slug=body.as_, backup_id=body.backup_id, by=by)
         return Status(202, {"job_id": copy.job_id})
     if body.preview:
-        return Status(202, {"job_id": start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id).pk})
-    started = start_restore(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, parts=tuple(body.parts), by=by)
+        return Status(202, {"job_id": start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, at=body.at).pk})
+    started = start_restore(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, at=body.at, parts=tuple(body.parts), by=by)
     return Status(202, {"job_id": started.job_id})
 
 

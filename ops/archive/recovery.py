@@ -211,6 +211,8 @@ def recovery_options(data: Path, scratch: Path, logs: list[Path]) -> dict[str, s
         (scratch / name).write_text(text)
         give_to_system_user(scratch / name)
     (data / "standby.signal").unlink(missing_ok=True)
+    for socket in data.glob(".s.PGSQL.*"):  # The embedded server's lies in its PGDATA, and would pass for one that runs.
+        socket.unlink()
     signal = data / "recovery.signal"
     signal.touch()
     give_to_system_user(signal)

@@ -178,10 +178,11 @@ class Source:
         Without that commit a recovery would not know that it has reached the moment.
         """
         with self.connected() as cursor:
+            cursor.execute("SET synchronous_commit = local")
             cursor.execute("SELECT pg_logical_emit_message(true, 'comanda', 'mark'), clock_timestamp()")
             at = cursor.fetchone()[1]
             cursor.execute("SELECT pg_logical_emit_message(true, 'comanda', 'mark')")
-            cursor.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+            cursor.execute("SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn")
             return int(cursor.fetchone()[0]), at
 
 

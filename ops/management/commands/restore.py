@@ -1,6 +1,7 @@
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,11 @@ class Command(BaseCommand):
         parser.add_argument("slug", help="the cafeteria, as in its address")
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument("--backup", help="the id of a backup (backup_status lists them), or: newest")
+        source.add_argument(
+            "--at",
+            metavar="MOMENT",
+            help="any moment of the archive, e.g. 2026-11-24T12:00:00Z; without an offset, by the cafeteria's clock",
+        )
         source.add_argument("--file", type=Path, help="a bundle")
         source.add_argument("--from-s3", metavar="URL", help="a bundle in any S3 that the S3_* settings reach: s3://bucket/key")
         parser.add_argument(
@@ -54,13 +60,13 @@ class Command(BaseCommand):
             bundle_keys()
             ref = ref_by_slug(options["slug"])
             self._check(options)
-            backup_id, file = self._source(ref, options)
+            source = self._source(ref, options)
             if options["preview"]:
-                self._preview(ref, backup_id, file)
+                self._preview(ref, source)
             elif options["copy"]:
-                self._copy(ref, backup_id, file, options)
+                self._copy(ref, source, options)
             else:
-                self._restore(ref, backup_id, file, options)
+                self._restore(ref, source, options)
         except AppError as error:
             raise CommandError(str(error)) from error
 
@@ -70,17 +76,17 @@ class Command(BaseCommand):
         if options["with_staff"] and not options["copy"]:
             raise CommandError("--with-staff belongs to --as.")
 
-    def _restore(self, ref: TenantRef, backup_id: UUID | None, file: str, options: dict[str, Any]) -> None:
+    def _restore(self, ref: TenantRef, found: dict[str, Any], options: dict[str, Any]) -> None:
         self._confirm(ref, force=options["force"])
         parts = ("database",) if options["database_only"] else ("files",) if options["files_only"] else PARTS
-        source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, "backup_id": backup_id, "file": file, "parts": parts, "by": BY}
-        started = self._follow(lambda: start_restore(**source), what=f"Restore of {ref.slug}", is_local=backup_id is None)
+        source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, **found, "parts": parts, "by": BY}
+        started = self._follow(lambda: start_restore(**source), what=f"Restore of {ref.slug}", is_local="file" in found)
         self._report(started.pk)
 
-    def _copy(self, ref: TenantRef, backup_id: UUID | None, file: str, options: dict[str, Any]) -> None:
-        source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, "backup_id": backup_id, "file": file, "by": BY}
+    def _copy(self, ref: TenantRef, found: dict[str, Any], options: dict[str, Any]) -> None:
+        source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, **found, "by": BY}
         source |= {"slug": options["copy"], "with_staff": options["with_staff"]}
-        started = self._follow(lambda: start_clone(**source), what=f"Copy of {ref.slug}", is_local=backup_id is None)
+        started = self._follow(lambda: start_clone(**source), what=f"Copy of {ref.slug}", is_local="file" in found)
         copy = clone_by_id(started.pk)
         pictures, missing = copy.report["pictures"], len(copy.report["pictures_missing"])
         self.stdout.write(
@@ -99,12 +105,14 @@ class Command(BaseCommand):
         follow(job_by_id(started.job_id), what=what, out=self.stdout, claim=claim)
         return started
 
-    def _source(self, ref: TenantRef, options: dict[str, Any]) -> tuple[UUID | None, str]:
-        """(a backup's id, or else a bundle's file on this machine)."""
+    def _source(self, ref: TenantRef, options: dict[str, Any]) -> dict[str, Any]:
+        """A backup's id as backup_id, a moment as at, or a bundle on this machine as file."""
+        if options["at"]:
+            return {"at": self._moment(ref, options["at"])}
         if options["from_s3"]:
-            return None, str(fetch_bundle(options["from_s3"]))
+            return {"file": str(fetch_bundle(options["from_s3"]))}
         if options["file"] is not None:
-            return None, str(options["file"].resolve())
+            return {"file": str(options["file"].resolve())}
         if options["backup"] == "newest":
             backup = newest_backup(ref.uuid)
         else:
@@ -112,7 +120,19 @@ class Command(BaseCommand):
                 backup = backup_by_id(UUID(options["backup"]), cafeteria_uuid=ref.uuid)
             except ValueError:
                 raise CommandError(f"{options['backup']} is no backup's id. backup_status {ref.slug} lists them.") from None
-        return backup.pk, ""
+        return {"backup_id": backup.pk}
+
+    def _moment(self, ref: TenantRef, text: str) -> datetime:
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise CommandError(
+                f"{text} is no moment. Write it like 2026-11-24T12:00:00Z, or 2026-11-24T09:00 by the clock there."
+            ) from None
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=ref.zone)
+            self.stdout.write(f"{found:%Y-%m-%d %H:%M:%S} in {ref.timezone} is {found.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.")
+        return found.astimezone(UTC)
 
     def _confirm(self, ref: TenantRef, *, force: bool) -> None:
         if force:
@@ -123,13 +143,13 @@ class Command(BaseCommand):
         if input(f"Type {ref.slug} to go on: ").strip() != ref.slug:
             raise CommandError("Nothing was done.")
 
-    def _preview(self, ref: TenantRef, backup_id: UUID | None, file: str) -> None:
+    def _preview(self, ref: TenantRef, source: dict[str, Any]) -> None:
         what, claim = f"Preview of {ref.slug}", None
-        if backup_id is not None:
-            job = start_preview(cafeteria_uuid=ref.uuid, backup_id=backup_id)
+        if "file" not in source:
+            job = start_preview(cafeteria_uuid=ref.uuid, **source)
         else:
             claim, job = kept_here(
-                lambda: enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, file=file),
+                lambda: enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, **source),
                 job_of=lambda added: added.pk,
             )
         found = follow(job, what=what, out=self.stdout, claim=claim).result

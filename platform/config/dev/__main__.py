@@ -10,7 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -20,6 +20,7 @@ from config.dev import locks, mercadopago
 from config.dev.environment import REPOSITORY, data_folder_from_environment, development_environment, port_from_environment
 from config.dev.guardian import Guardian, guardian, stop_group
 from config.dev.interruption import Interruption, interruption
+from config.dev.postgres import kept_running
 from config.dev.static import remember_static_files, static_files_changed
 from config.dev.supervisor import STOP_SECONDS, Program, say, supervise
 from config.web import web_command
@@ -53,7 +54,8 @@ def run(watch: Interruption) -> int:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
         say(f"Comanda starts. Its data is in {data_folder}")
         stand_in = mercadopago.chosen_stand_in(data_folder, port=port) if mercadopago.is_wanted() else None
-        with development_environment(("run",)):
+        keeping = nullcontext() if env.text("DATABASE_URL") else kept_running(data_folder)
+        with development_environment(("run",)), keeping:
             prepare(data_folder, guard=guard, watch=watch)
             running = supervise(
                 programs(port, data_folder, stand_in),
@@ -153,6 +155,7 @@ def programs(port: int, data_folder: Path, stand_in: mercadopago.StandIn | None)
             for queue in ("short", "long")
         ),
         Program(name="watchdog", command=(*MANAGE, "watchdog", "--restart"), stops=1),
+        Program(name="archive", command=(*MANAGE, "archive"), stops=1),
     ]
     if stand_in is not None:
         found.append(Program(name="mercadopago", command=stand_in.command(data_folder), stops=1))
