@@ -53,6 +53,18 @@ TROUBLES: Mapping[str, Trouble] = {
         title=_("Cafeterias are not backed up as they should be"),
         remedy=_("The list of cafeterias shows which. Look at the long queue first: without a worker nothing is backed up."),
     ),
+    "notices.undelivered": Trouble(
+        title=_("Operators are not told on one channel"),
+        remedy=_("Run manage.py notify_test: it says what the channel answers. What waits goes out when it is back."),
+    ),
+    "certificates.ending": Trouble(
+        title=_("A certificate ends soon"),
+        remedy=_("The proxy should have renewed it: its log says why it did not. Look at DNS first."),
+    ),
+    "certificates.bad": Trouble(
+        title=_("A host has no good certificate"),
+        remedy=_("Browsers refuse it. Look at the proxy's log, and whether the host's DNS record still leads here."),
+    ),
     "archive.stalled": Trouble(
         title=_("The archive of every moment stands still"),
         remedy=_("Start manage.py archive again and read what it says. Until it goes on, only backups can be gone back to."),
@@ -144,6 +156,10 @@ TROUBLES: Mapping[str, Trouble] = {
 }
 
 JOBS: Mapping[str, Words] = {
+    "core.notices.jobs.prune": _("Erase old notices"),
+    "ops.certificates.jobs.check": _("Look at the certificates"),
+    "accounts.jobs.mail_reset_link": _("Mail the link to a new password"),
+    "shop.people.jobs.mail_reset_link": _("Mail the link to a new password"),
     "ops.backups.jobs.backup": _("Back up a cafeteria"),
     "ops.backups.jobs.prove": _("Prove the newest backups"),
     "ops.backups.jobs.tick": _("See whose backup is due"),
