@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from core.alerts.metrics import AlertCollector
 from core.jobs.metrics import JobCollector, QueueCollector
 from core.notices.metrics import NoticeCollector
+from ops.archive.metrics import ArchiveCollector
 from ops.backups.metrics import BackupCollector
 from ops.measuring.database import DatabaseCollector, SizeCollector
 from ops.measuring.fleet import FleetCollector, MoneyCollector, RecurrenceCollector
@@ -28,6 +29,7 @@ COLLECTORS: tuple[Collector, ...] = (
     Kept(FleetCollector()),
     Kept(JobCollector()),
     Kept(BackupCollector()),
+    Kept(ArchiveCollector()),
     Kept(SizeCollector(), times=5),
 )
 
