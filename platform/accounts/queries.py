@@ -4,6 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from core.design.formats import format_day_and_time
 from tenants.errors import SlugTaken
 from tenants.models import Cafeteria, Pulse
 from tenants.queries import cafeterias_of
@@ -28,6 +29,12 @@ class OwnedCafeteria:
     @property
     def is_open(self) -> bool:
         return self.cafeteria.status == Cafeteria.Status.OPEN
+
+    @property
+    def copied_moment(self) -> str:
+        """What a copy of a cafeteria shows; empty for one that is none."""
+        moment = self.cafeteria.copied_moment
+        return format_day_and_time(moment, self.cafeteria.timezone) if moment is not None else ""
 
     @property
     def is_started(self) -> bool:

@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from core.design.formats import format_moment
+from core.design.formats import format_day_and_time
 from core.doors import refusal
 from core.errors import AppError, NotAllowed, NotSignedIn
 from core.http import json_error
@@ -52,7 +52,7 @@ class _Banner:
         original, moment = copied_from(self._tenant.id)
         return _(
             "This is a copy of {original} as it was on {moment}. Customers cannot order here, and no money, mail or notification leaves it."
-        ).format(original=original, moment=format_moment(moment, self._tenant.timezone, "datetime"))
+        ).format(original=original, moment=format_day_and_time(moment, self._tenant.timezone))
 
 
 def _check_staff(request: HttpRequest) -> None:

@@ -63,6 +63,11 @@ def format_moment(moment: datetime, timezone: str, kind: Kind = "time") -> str:
     return format_datetime(local, PATTERNS[kind], locale=_babel_locale())
 
 
+def format_day_and_time(moment: datetime, timezone: str) -> str:
+    """`24 nov 2025, 15:12`: for what may be long ago. ValueError as format_moment."""
+    return f"{format_moment(moment, timezone, 'date')}, {format_moment(moment, timezone)}"
+
+
 def format_day(day: date) -> str:
     """A calendar day in the active language: `24 nov 2025`."""
     return format_date(day, PATTERNS["date"], locale=_babel_locale())

@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from accounts.queries import owned_cafeterias
 from billing.looking import begin_missing_trials
 from billing.models import Subscription
 from core.jobs.actions import cancel_job
@@ -200,6 +201,13 @@ def test_no_money_and_no_mail_leave_it(place: Place, backup: Backup, slug: str, 
         "/api/v1/payments/create-preference", {"order_id": order["id"], "amount": order["total"]}, content_type="application/json"
     )
     assert (asked.status_code, asked.json()["code"]) == (409, "not_connected"), asked.content
+
+
+def test_its_owner_sees_what_it_is(place: Place, backup: Backup, slug: str, committed_world: World) -> None:
+    copied(place, slug, backup_id=backup.pk)
+    found = {owned.cafeteria.slug: owned for owned in owned_cafeterias(committed_world.owner_a)}
+    assert (found[slug].plan, str(backup.taken_at.year) in found[slug].copied_moment) == (None, True)
+    assert found[place.ref.slug].copied_moment == ""
 
 
 def test_it_is_no_customer_of_the_platform(place: Place, backup: Backup, slug: str) -> None:
