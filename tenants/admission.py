@@ -28,7 +28,7 @@ from tenants.routing import is_platform, last_known, normalise_host
 
 FREE = ("/health", "/metrics", "/static/")
 WEBHOOKS = ("/webhooks/", "/api/v1/payments/webhook")  # They come from Mercado Pago's few addresses, for everybody.
-DEAREST = 0.25  # seconds: what waits longer waits for somebody else, and has done no more work
+DEAREST = 0.1  # seconds: what takes longer waits for somebody else. Less than core.shares.SMALL: one request makes no hog
 SLOW = 1.0  # seconds under way
 PAUSE = 0.0005  # seconds: what comes sooner after an answer had been waiting
 CROWD, CROWD_WEIGHT = 0.3, 0.05
