@@ -19,6 +19,8 @@ help:
 	@echo "make bench      measure what docs/benchmarks.md states"
 	@echo "make drill      lose a database, recover it from the archive, and say how long it takes and what is lost"
 	@echo "make demo-data  load the demo's cafeterias (make run does it by itself)"
+	@echo "make smoke      ask a running platform from outside: make smoke SMOKE_URL=https://comanda.example"
+	@echo "make deploy-staging   bring this commit to the staging server that this runs on (docs/staging.md); ARGS=--dry-run only tells"
 	@echo "make lock       choose the versions in requirements.lock anew"
 	@echo "make audit      ask the network for known weaknesses in what requirements.lock names"
 	@echo "make sbom       write what the product is made of to sbom.cdx.json (CycloneDX)"
@@ -86,14 +88,27 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(BIN)/shellcheck deploy/*.sh deploy/*/*.sh
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.staging.yml
 	$(BIN)/djlint --lint --quiet $(TEMPLATES)  # not its format: the storefront's templates are lean on purpose, each space goes to a phone
 
 format: setup
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+smoke: setup
+	@SMOKE_URL="$(SMOKE_URL)" $(BIN)/python -m pytest -c tests/smoke/pytest.ini tests/smoke -rs
+
+deploy-staging:
+	@deploy/staging.sh $(ARGS)
+
+# The images' own locks are parts of the first: what runs is what was tested.
+LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate
 lock: setup
-	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --all-extras --no-header --no-annotate --output-file requirements.lock
+	$(LOCK) pyproject.toml --all-extras --output-file requirements.lock
+	$(LOCK) pyproject.toml --constraint requirements.lock --output-file deploy/requirements.lock
+	$(LOCK) deploy/smoke.in --constraint requirements.lock --output-file deploy/smoke.lock
 
 # Both tools run outside of the environment, so that it holds nothing that the product does not need.
 audit: setup

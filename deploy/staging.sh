@@ -264,7 +264,8 @@ main() {
     esac
     shift
   done
-  release=${release:-$(git describe --always --dirty --abbrev=12)}
+  # A commit's name; for a checkout without git, and for what needs none, the day.
+  release=${release:-$(git describe --always --dirty --abbrev=12 2>/dev/null || date -u +%Y%m%d)}
   [[ $release =~ ^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$ ]] || fail "the release \"$release\" is no name for an image."
   mkdir -p "$STATE"
   case $what in

@@ -231,7 +231,7 @@ class Stack:
         shell, flags, script = self.services["mercadopago"]["command"]
         ours = f"python -m tests.deploy.hosts {DOMAIN}={self.address('proxy')} deploy.mercadopago"
         script = self.here(script.replace("python -m deploy.mercadopago", ours), "mercadopago")
-        more = {"STAND_IN_URL": self.site(f"mercadopago.{DOMAIN}"), "SSL_CERT_FILE": str(self.authority)}
+        more: dict[str, Any] = {"STAND_IN_URL": self.site(f"mercadopago.{DOMAIN}"), "SSL_CERT_FILE": str(self.authority)}
         self.start("mercadopago", shell, flags, script, cwd=REPOSITORY, **more)
 
     def start_web(self, *services: str) -> None:
@@ -250,7 +250,8 @@ class Stack:
 
     def start_proxy(self) -> None:
         address = self.address("proxy")
-        more = {"LISTEN_ADDRESS": address, "ASK_ADDRESS": f"{address}:8081", "ASK_BIND": address, "KEPT_FOLDER": str(self.folder / "kept")}
+        more: dict[str, Any] = {}
+        more |= {"LISTEN_ADDRESS": address, "ASK_ADDRESS": f"{address}:8081", "ASK_BIND": address, "KEPT_FOLDER": str(self.folder / "kept")}
         more |= {"XDG_DATA_HOME": str(self.folder / "certificates"), "XDG_CONFIG_HOME": str(self.folder / "run")}
         more |= {"CADDY_ADMIN": f"unix/{self.folder}/run/proxy/admin.sock"}
         self.start("proxy", str(BIN / "caddy"), *(self.here(part, "proxy") for part in self.services["proxy"]["command"][1:]), **more)

@@ -20,7 +20,8 @@ class ConnectTo(HTTPAdapter):
         super().__init__()
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
-        wanted, options = self.build_connection_pool_key_attributes(request, verify, cert)
+        wanted, given = self.build_connection_pool_key_attributes(request, verify, cert)
+        options: dict[str, Any] = {**given}
         if wanted["scheme"] == "https":
             options |= {"server_hostname": wanted["host"], "assert_hostname": wanted["host"]}
         return self.poolmanager.connection_from_host(self.host, self.port, wanted["scheme"], pool_kwargs=options)
