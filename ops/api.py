@@ -144,7 +144,7 @@ def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[di
     if body.as_ is not None:
         if body.preview or "parts" in body.model_fields_set:
             raise CopyOrPreview
-        copy = start_clone(cafeteria_uuid=cafeteria.uuid, slug=body.as_, backup_id=body.backup_id, by=by)
+        copy = start_clone(cafeteria_uuid=cafeteria.uuid, slug=body.as_, backup_id=body.backup_id, at=body.at, by=by)
         return Status(202, {"job_id": copy.job_id})
     if body.preview:
         return Status(202, {"job_id": start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, at=body.at).pk})
