@@ -45,8 +45,8 @@ def test_a_cluster_out_of_the_storage_alone(offsite: Offsite, place: Place, tmp_
     assert last is not None
     assert card.moment <= last <= datetime.now(UTC)
     assert [path.name for path in elsewhere.scratch.iterdir()] == []
-    names = {"user": source.user, "database": source.database}
-    server = start(tmp_path / "again", settings={"listen_addresses": ""}, log=tmp_path / "again.log", **names)
+    log = tmp_path / "again.log"
+    server = start(tmp_path / "again", settings={"listen_addresses": ""}, log=log, user=source.user, database=source.database)
     try:
         own = connect(server, source.database)
         with own.cursor() as cursor:
