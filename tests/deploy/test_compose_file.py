@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.deploy.compose import FILE, REPOSITORY, Missing, compose, env_file, filled, raw, variables
 
@@ -200,3 +201,13 @@ def test_postgres_is_set_as_the_product_needs_it() -> None:
     assert given["max_slot_wal_keep_size"].endswith("GB")
     pooled = 25
     assert int(given["max_connections"]) > pooled + 50
+
+
+def test_prometheus_asks_both_web_servers_and_grafana_finds_prometheus() -> None:
+    folder = REPOSITORY / "deploy"
+    jobs = {job["job_name"]: job for job in yaml.safe_load((folder / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]}
+    assert jobs["comanda"]["static_configs"] == [{"targets": SERVICES["proxy"]["environment"]["WEB_UPSTREAMS"].split()}]
+    assert jobs["comanda"]["authorization"] == {"credentials_file": "/run/secrets/metrics_token"}
+    assert "metrics_token" in SERVICES["prometheus"]["secrets"]
+    [source] = yaml.safe_load((folder / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
