@@ -75,7 +75,7 @@ class Receiver:
         """Raises ArchiveNotPossible, psycopg2.Error, OSError."""
         self.source.check()
         self.source.__dict__.pop("system_identifier", None)  # It may be another server by now.
-        identifier = self.source.system_identifier
+        identifier, timeline = self.source.identity()
         cards, state = self.folder.cards(), self.folder.state()
         theirs = (state.system_identifier if state else "") or (cards[-1].system_identifier if cards else "")
         if theirs and theirs != identifier:
@@ -83,6 +83,10 @@ class Receiver:
             retired = self.folder.retire(theirs)
             log.error("archive_of_another_server", kept=str(retired))
         self.folder.prepare()
+        segments = [segment_of(path.name) for path in (self.folder.root / "wal").iterdir()]
+        if any(segment.timeline != timeline for segment in segments if segment is not None):
+            # A recovered or promoted server: where its timeline leaves ours, pg_receivewal cannot follow it.
+            self._begin_anew(f"the server is on timeline {timeline} now")
         self.source.make_slot()
         arguments = ["-D", str(self.folder.root / "wal"), "-d", self.source.dsn_for_programs, "-S", self.source.slot]
         arguments += ["--no-loop", "--no-password", "--status-interval=1"]
@@ -95,12 +99,15 @@ class Receiver:
         said = self._said.read_text(errors="replace")
         self._process = None
         if LOST.search(said):
-            self.folder.set_aside(now=datetime.now(UTC))
-            self.gaps += 1
-            log.error("archive_gap", reason=_last(said))
+            self._begin_anew(_last(said))
         if time.monotonic() - self._started > STEADY_SECONDS:
             self._pause = FIRST_PAUSE_SECONDS
         self._fail(_last(said))
+
+    def _begin_anew(self, why: str) -> None:
+        self.folder.set_aside(now=datetime.now(UTC))
+        self.gaps += 1
+        log.error("archive_gap", reason=why)
 
     def _fail(self, why: str) -> None:
         self.problem = why
