@@ -41,7 +41,9 @@ def found_server(folder: Path, *, user: str = SUPERUSER, database: str = "postgr
     """What runs on the PGDATA now, whoever started it, whether it answers or not."""
     try:
         lines = (folder / "postmaster.pid").read_text().splitlines()
-        server = Server(folder=folder, pid=int(lines[0]), socket_folder=Path(lines[4]), user=user, database=database)
+        # A server that has just begun writes down its id first, and its socket a moment later.
+        socket_folder = Path(lines[4]) if len(lines) > 4 and lines[4] else suitable_socket_folder(folder)
+        server = Server(folder=folder, pid=int(lines[0]), socket_folder=socket_folder, user=user, database=database)
     except (FileNotFoundError, ValueError, IndexError):
         return None
     return server if is_postmaster(server) else None
@@ -62,6 +64,8 @@ def start(
     `waiting` is called meanwhile, and may raise to give up. Raises EmbeddedServerFailed.
     """
     (folder / "postmaster.pid").unlink(missing_ok=True)
+    for dead in list(STARTED.values()):
+        dead.poll()  # One that was killed keeps its process id, and its socket's lock, until it is asked for.
     socket_folder = suitable_socket_folder(folder)
     options = {**settings, "unix_socket_directories": f'"{socket_folder}"', "port": PORT}
     deadline = time.monotonic() + seconds

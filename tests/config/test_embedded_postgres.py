@@ -14,9 +14,10 @@ import psutil
 import psycopg2
 import pytest
 
-from config.dev.postgres import embedded_database, embedded_server, running_server
+from config.dev.postgres import embedded_database, embedded_server, kept_running, running_server
 from ops.postgres.programs import EmbeddedServerFailed, run_program, system_user
 from ops.postgres.servers import Server
+from tests.processes import wait_for
 
 HOLD = """
 import sys
@@ -130,6 +131,16 @@ def test_a_killed_server_is_started_again_with_what_was_committed(data_folder: P
         process.wait(30)
         with embedded_database(data_folder) as again:
             assert ask(again, "SELECT answer FROM kept") == 42
+
+
+def test_make_run_starts_a_killed_server_again(data_folder: Path) -> None:
+    with embedded_database(data_folder, "kept") as url, kept_running(data_folder):
+        ask(url, "CREATE TABLE t AS SELECT 7 AS n")
+        first = postmaster(data_folder)
+        first.kill()
+        wait_for(lambda: (server := running_server(data_folder)) is not None and server.pid != first.pid)
+        assert ask(url, "SELECT n FROM t") == 7
+    assert running_server(data_folder) is None
 
 
 def test_a_stale_file_with_the_id_of_another_process_is_seen_through(data_folder: Path) -> None:

@@ -183,11 +183,11 @@ def lose_database(drill: Drill, copy: subprocess.Popen[bytes]) -> None:
     server = running_server(drill.folder)
     if server is None:
         raise DrillFailed("There is no PostgreSQL to lose.")
+    copy.kill()  # It would start the server again. Its guardian ends the rest.
     family = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
     for process in family:
         process.kill()
     psutil.wait_procs(family, timeout=30)
-    copy.kill()  # Its guardian ends the rest.
     copy.wait(30)
     drill.wait(lambda: _is_free(drill.port), what="the copy to end")
     shutil.rmtree(drill.folder / "postgres")

@@ -7,6 +7,7 @@ restart need no bookkeeping. After a kill -9 of the last user the server lives o
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from ops.postgres.programs import MAJOR_VERSION, EmbeddedServerFailed, give_to_s
 from ops.postgres.servers import START_SECONDS, SUPERUSER, Server, answers, connect, found_server, start, stop
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
+LOOK_SECONDS = 1.0
 
 SETTINGS = {
     "listen_addresses": "",
@@ -62,6 +64,28 @@ def embedded_server(data_folder: Path, *, settings: Mapping[str, str] | None = N
             yield server
         finally:
             stop_if_last(data_folder, users)
+
+
+@contextmanager
+def kept_running(data_folder: Path) -> Iterator[None]:
+    """Start the folder's server again whenever it dies during the block: make run's supervisor of it. Only for a user of the server."""
+    over = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(data_folder.resolve(), over), name="postgres", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
+
+
+def _keep(data_folder: Path, over: threading.Event) -> None:
+    folder = data_folder / "postgres"
+    while not over.wait(LOOK_SECONDS):
+        if found_server(folder) is None and (folder / "PG_VERSION").exists():
+            with starting_or_stopping(data_folder), suppress(EmbeddedServerFailed):  # Its log says why; the next look tries again.
+                if running_server(data_folder) is None:
+                    start_server(data_folder, settings=SETTINGS)
 
 
 def stop_if_unused(data_folder: Path) -> None:
