@@ -52,6 +52,7 @@ class Load:
     placed: dict[str, int] = field(default_factory=dict)  # key -> order
     seconds: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)  # keys of which nobody knows what became
 
     def __post_init__(self) -> None:
         self._lock, self._ended, self._next = threading.Lock(), threading.Event(), 0
@@ -88,6 +89,7 @@ class Load:
         except requests.RequestException as error:
             with self._lock:
                 self.answers[type(error).__name__] += 1
+                self.unanswered.append(key)
                 self.wrong.append(repr(error)[:300])
             return
         with self._lock:
@@ -96,6 +98,7 @@ class Load:
             if response.status_code == 201:
                 self.placed[key] = response.json()["id"]
             else:
+                self.unanswered.append(key)
                 self.wrong.append(f"{response.status_code} {response.text[:200]}")
 
 

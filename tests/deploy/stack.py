@@ -151,15 +151,18 @@ class Stack:
 
     def stop(self, service: str, *, seconds: float = 60) -> int:
         """As `docker stop`: the service's own signal, then its grace."""
+        self._tell(service)
         process = self.processes.pop(service)
-        number = {"SIGINT": signal.SIGINT}.get(self.services[service].get("stop_signal", ""), signal.SIGTERM)
-        process.send_signal(number)
         try:
             return process.wait(seconds)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+
+    def _tell(self, service: str) -> None:
+        number = {"SIGINT": signal.SIGINT}.get(self.services[service].get("stop_signal", ""), signal.SIGTERM)
+        self.processes[service].send_signal(number)
 
     def kill(self, service: str) -> None:
         """With everything below it, as the end of a container does."""
@@ -277,12 +280,16 @@ class Stack:
             self.wait_for_web(service)
 
     def close(self) -> None:
-        order = ("proxy", "web-a", "web-b")
-        rest = [name for name in self.processes if name not in (*order, "postgres")]
-        for service in [name for name in (*order, *rest, "postgres") if name in self.processes]:
+        """The proxy first and PostgreSQL last; those between are told together."""
+        between = [name for name in self.processes if name not in {"proxy", "postgres"}]
+        for service in [name for name in ("proxy", *between, "postgres") if name in self.processes]:
+            if service == "proxy":
+                self._tell(service)
+                for other in between:
+                    self._tell(other)
             with suppress(subprocess.TimeoutExpired):
-                self.stop(service, seconds=0.1 if service == "s3" else 30)
-        shutil.rmtree(f"/tmp/{self.subnet}.pg", ignore_errors=True)
+                self.stop(service, seconds=1 if service == "s3" else 30)
+        shutil.rmtree(f"/tmp/{self.subnet}.pg", ignore_errors=True)  # noqa: S108
 
 
 @contextmanager
