@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from core import tokens
+from core.identity.callers import Claims
 from core.sessions import SIGN_IN, SessionStore
 from core.shares import MEMORY
 from tenants import routing
@@ -132,6 +134,18 @@ def test_probes_files_and_webhooks_pass(world: World, middleware: AdmissionMiddl
     middleware.clients.charge(WIFI, 0.1)
     for path in ("/health", "/health/live", "/metrics", "/static/core/comanda.css", "/api/v1/payments/webhook", "/webhooks/mp/x"):
         assert answer(middleware, world.a, path).content == b"reached"
+
+
+def test_whoever_is_signed_in_at_the_platform_is_never_shut_out(world: World, middleware: AdmissionMiddleware) -> None:
+    middleware.houses.charge(("platform", True), 9.0)
+    middleware.clients.charge(("platform", world.admin), 9.0)
+    middleware.clients.charge(STRANGER, 0.1)
+    token = tokens.issue_access(
+        tokens.PLATFORM, Claims(account_id=world.admin, session_id=world.user_sessions[world.admin], token_version=1)
+    )
+    assert answer(middleware, None, "/api/v1/ops/status", authorization=f"Bearer {token}").content == b"reached"
+    middleware.houses.charge(("webhooks", False), 9.0)
+    assert answer(middleware, world.a, "/webhooks/mp/x").content == b"reached"
 
 
 def test_an_address_has_an_absolute_limit_but_not_this_machine(world: World, settings: Settings) -> None:
