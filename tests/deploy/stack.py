@@ -289,7 +289,7 @@ class Stack:
                     self._tell(other)
             with suppress(subprocess.TimeoutExpired):
                 self.stop(service, seconds=1 if service == "s3" else 30)
-        shutil.rmtree(f"/tmp/{self.subnet}.pg", ignore_errors=True)  # noqa: S108
+        shutil.rmtree(f"/tmp/{self.subnet}.pg", ignore_errors=True)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def test_an_owner_opens_a_customer_pays_and_an_admin_looks(stack: Stack) -> None
     assert order["url"].startswith(f"https://luna.{DOMAIN}:8443/o/")
     assert "Ana" in place.owner.open(f"{place.url}/staff/").text
     admin = admin_looks(stack, "root@comanda.example")
-    assert "luna" in admin.open(f"{stack.url}/console/").text
+    assert "luna" in admin.open(f"{stack.url}/console/cafeterias").text
 
 
 def test_a_cafeterias_own_domain_gets_a_certificate_and_no_other_host_does(stack: Stack) -> None:

@@ -35,7 +35,7 @@ def asked(host: str, **headers: str) -> int:
 
 
 def revision(place: Place) -> int:
-    return Cafeteria.objects.values_list("revision", flat=True).get(pk=place.ref.id)
+    return Cafeteria.objects.get(pk=place.ref.id).revision
 
 
 def test_the_site_answers_on_its_domain_and_no_longer_when_it_is_removed(world: World, django_capture_on_commit_callbacks: Any) -> None:
@@ -45,7 +45,7 @@ def test_the_site_answers_on_its_domain_and_no_longer_when_it_is_removed(world: 
         added = add_domain(cafeteria_id=world.a.ref.id, domain=f" {NAME.upper()}. ")
     assert added.domain == NAME
     assert name_at(NAME) == name_at(world.a.host)
-    assert name_at(f"{NAME}:8443.") == name_at(world.a.host)
+    assert name_at(f"{NAME}.:8443") == name_at(world.a.host)
     with django_capture_on_commit_callbacks(execute=True):
         remove_domain(cafeteria_id=world.a.ref.id, domain=NAME)
     assert name_at(NAME)[0] == 404
