@@ -19,6 +19,7 @@ readonly WEB=(web-a web-b) REST=(worker-short watchdog-short worker-long watchdo
 readonly ANY_TEXT=(secret_key postgres_password database_password metrics_token grafana_password s3_access_key s3_secret_key
   mercadopago_emulator_key)
 readonly GIVEN=(mercadopago_client_secret mercadopago_webhook_secret mercadopago_access_token)
+readonly MAY_BE_EMPTY=(email_url slack_webhook_url)
 readonly HEALTH_SECONDS=${HEALTH_SECONDS:-120} NEEDED_GIB=${NEEDED_GIB:-10}
 
 dry='' release='' backup=yes started=$SECONDS step='the start'
@@ -55,6 +56,9 @@ check() {
   fi
   for name in "${ANY_TEXT[@]}" "${GIVEN[@]}" vault_keys backup_keys pgbouncer_users s3_identities; do
     [[ -s $SECRETS/$name ]] || problems+=("the secret $SECRETS/$name is missing. Run deploy/staging.sh secrets.")
+  done
+  for name in "${MAY_BE_EMPTY[@]}"; do
+    [[ -e $SECRETS/$name ]] || problems+=("the secret $SECRETS/$name is missing. Run deploy/staging.sh secrets.")
   done
   if [[ -d $SECRETS && $(stat -c %a "$SECRETS") != 700 ]]; then problems+=("$SECRETS is open to others. chmod 700 $SECRETS"); fi
   local free
@@ -101,6 +105,9 @@ make_secrets() {
       if [[ $(setting MORE_SITES) == stand-in ]]; then keep "$name" "$(random_text)"
       else say "Put Mercado Pago's own into $SECRETS/$name"; fi
     fi
+  done
+  for name in "${MAY_BE_EMPTY[@]}"; do
+    [[ -e $SECRETS/$name ]] || { : >"$SECRETS/$name"; chmod 644 "$SECRETS/$name"; say "made $SECRETS/$name, empty: nobody is told by it"; }
   done
   if [[ ! -s $SECRETS/backup_keys ]]; then
     build

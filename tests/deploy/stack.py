@@ -28,6 +28,8 @@ from tests.smoke.client import session
 DOMAIN = "comanda.test"
 PORTS = {"proxy": 8443, "web-a": 8000, "web-b": 8000, "postgres": 5432, "pgbouncer": 6432, "s3": 8333, "mercadopago": 8080}
 SECRETS = {
+    "email_url": "",
+    "slack_webhook_url": "",
     "secret_key": "of-the-stack-by-hand-" + "x" * 40,
     "vault_keys": "b25seS1mb3ItdGVzdHMtb25seS1mb3ItdGVzdHMtMTE=",
     "backup_keys": "AGE-SECRET-KEY-1KGY4PJRZ28K07J0DLM6SRK3X986QJ3P9L6HSAK0GTDQ7STVALZ8QEVFNZU",

@@ -62,6 +62,8 @@ def test_the_product_starts_with_these_settings(name: str, tmp_path: Path) -> No
     """The settings are read by the settings themselves, with secrets from files as in the container."""
     environment = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
     secrets = {
+        "email_url": "",
+        "slack_webhook_url": "",
         "vault_keys": "b25seS1mb3ItdGVzdHMtb25seS1mb3ItdGVzdHMtMTE=",
         "backup_keys": "AGE-SECRET-KEY-1KGY4PJRZ28K07J0DLM6SRK3X986QJ3P9L6HSAK0GTDQ7STVALZ8QEVFNZU",
     }
