@@ -1,6 +1,9 @@
 """What Django answers by itself: in the contract's JSON on API paths, as a page elsewhere."""
 
+import sys
+
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from core import error_pages
@@ -25,9 +28,32 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if not _is_api(request):
-        return error_pages.server_error(request)
-    return json_error(ServerFault())
+    """500, or 503 with Retry-After while the database is away: whoever is told to come back does, and whoever watches sees which it is."""
+    error: AppError = Unavailable() if _is_away(sys.exception()) else ServerFault()
+    response = json_error(error) if _is_api(request) else error_pages.server_error(request)
+    response.status_code = error.status
+    for name, value in error.headers.items():
+        response[name] = value
+    return response
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Of what psycopg raises: no connection to be had, or the one at hand has ended."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    code = getattr(error.__cause__, "pgcode", None) or ""
+    return not code or code.startswith(("08", "57P", "53300"))
+
+
+class Unavailable(AppError):
+    """The database is away for the moment. Try again in a few seconds; an order or a payment with the same Idempotency-Key."""
+
+    code = "unavailable"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["Retry-After"] = "5"
 
 
 class ServerFault(AppError):
