@@ -167,16 +167,17 @@ def add_domain(*, cafeteria_id: int, domain: str, by: Caller | None = None, labe
         cafeteria = _locked(cafeteria_id)
         if cafeteria.status == Status.CLOSED:
             raise CafeteriaNotFound
-        known = Domain.objects.filter(domain=name).first()
+        known: Domain | None = Domain.objects.filter(domain=name).first()
         if known is not None:
             if known.tenant_id != cafeteria.pk:
                 raise DomainTaken(domain=name)
             return known
         if Domain.objects.filter(tenant_id=cafeteria.pk).count() >= MOST_DOMAINS:
             raise TooManyDomains(most=MOST_DOMAINS)
+        added = Domain(domain=name, tenant_id=cafeteria.pk, is_primary=False)
         try:
             with transaction.atomic():
-                [added] = Domain.objects.bulk_create([Domain(domain=name, tenant_id=cafeteria.pk, is_primary=False)])
+                Domain.objects.bulk_create([added])
         except IntegrityError:  # Another cafeteria was quicker.
             raise DomainTaken(domain=name) from None
         record("cafeteria.domain_added", actor=by, cafeteria_uuid=cafeteria.uuid, target=name[:120], label=label)

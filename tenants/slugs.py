@@ -15,7 +15,7 @@ RESERVED = frozenset(
     """
     about account accounts admin administrator api app apps assets auth autodiscover backup backups beta billing blog cdn comanda
     console dashboard db dev developer developers docs download downloads email events files ftp git grafana health help home host
-    imap internal legal live login logs mail media metrics monitor mx news ns ns1 ns2 ops pay payment payments platform pop
+    imap internal legal live login logs mail media mercadopago metrics monitor mx news ns ns1 ns2 ops pay payment payments platform pop
     postmaster press pricing privacy prometheus public register root sandbox secure security sentry shop signin signup site smtp sso
     staging static stats status store support system terms test vpn webhook webhooks webmail webmaster wiki www www1 www2
     """.split()  # noqa: SIM905 - one string reads better than a hundred
