@@ -40,10 +40,15 @@ def folder_of_settings() -> Folder:
 
 
 def check_moment(at: datetime) -> None:
-    """Raises OutsideWindow, which says what can be had; OffsiteUnavailable when only off-site tells."""
+    """Raises OutsideWindow, which says what can be had; ArchiveNotPossible with what the server forbids when nothing can be had;
+    OffsiteUnavailable when only off-site tells.
+    """
     if at > datetime.now(UTC) + AHEAD:
         raise OutsideWindow("it is in the future.")
-    _material(at).base_for(at)
+    found = _material(at)
+    if not found.cards:
+        source_of_settings().check(of_programs=False)
+    found.base_for(at)
 
 
 def take_moment(*, cafeteria_uuid: UUID, at: datetime, step: Step = lambda _fraction, _what: None) -> Backup:
@@ -73,7 +78,8 @@ def take_moment(*, cafeteria_uuid: UUID, at: datetime, step: Step = lambda _frac
 def wait_for_log(found: Material, source: Source, at: datetime, *, step: Callable[[], None]) -> None:
     """Until everything of the moment has come into the archive, and a commit after it, by which a recovery knows that it is there.
 
-    While the database cannot be asked, what has come has to do. Raises OutsideWindow.
+    While the database cannot be asked, what has come has to do. Raises OutsideWindow, and ArchiveNotPossible when
+    the server forbids that it comes.
     """
     try:
         position, now = source.mark()
@@ -88,6 +94,7 @@ def wait_for_log(found: Material, source: Source, at: datetime, *, step: Callabl
         if time.monotonic() > deadline:
             if _until(state, here=here) is not None and at < _until(state, here=here):  # type: ignore[operator]
                 return
+            source.check(of_programs=False)
             raise OutsideWindow(f"the log has come only until {_told(state, here=here)}. Is `manage.py archive` running?")
         step()
         time.sleep(LOOK_SECONDS)

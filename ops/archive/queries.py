@@ -1,14 +1,14 @@
 """How well any moment can be had: for people, metrics and whoever asks before a restore."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psycopg2
 
 from ops.archive.data import Card, State
-from ops.archive.errors import ArchiveNotPossible
 from ops.archive.folder import Folder
-from ops.archive.source import Source, first_line
+from ops.archive.source import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,9 @@ def standing(folder: Folder, source: Source | None) -> Standing:
     state, gap, cards = folder.state(), folder.gap(), folder.cards()
     slot, missing = "", list[str]()
     if source is not None:
-        try:
+        missing = [obstacle.text for obstacle in source.obstacles()]
+        with suppress(psycopg2.Error):
             slot = source.slot_status() or "none"
-            missing = [obstacle.text for obstacle in source.obstacles()]
-        except psycopg2.Error as error:
-            missing = [str(ArchiveNotPossible(f"it cannot be reached ({first_line(error)})."))]
     if state is None or (datetime.now(UTC) - datetime.fromisoformat(state.at)).total_seconds() > 60:
         missing.append("Nobody keeps it: `manage.py archive` does not run on this folder.")
     elif state.problem:

@@ -11,11 +11,12 @@ from typing import Any
 import psycopg2
 from django.conf import settings
 from django.db import connection
+from django.utils.translation import gettext_noop as _
 from psycopg2.extensions import make_dsn, parse_dsn
 from psycopg2.extras import PhysicalReplicationConnection
 
 from ops.archive.data import SEGMENT_SIZE
-from ops.archive.errors import ArchiveNotPossible
+from ops.archive.errors import ArchiveNotPossible, Obstacle
 from ops.postgres.programs import EmbeddedServerFailed, programs_version
 
 APPLICATION = "comanda_archive"
@@ -47,14 +48,6 @@ class Facts:
     @property
     def incremental(self) -> bool:
         return self.summarizes and self.version >= INCREMENTAL_SINCE
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Obstacle:
-    """Something of the server that has to be changed, with what to do."""
-
-    text: str
-    forbids: bool = True  # else it only makes the archive worse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,33 +111,37 @@ class Source:
     def system_identifier(self) -> str:
         return self.identity()[0]
 
-    def obstacles(self) -> list[Obstacle]:
-        """What keeps the archive from being kept, or from being kept well; empty when all is right. Raises psycopg2.Error."""
-        facts = self.facts()
-        found = [Obstacle(text=text) for wrong, text in _rules(facts) if wrong]
+    def obstacles(self, *, of_programs: bool = True) -> list[Obstacle]:
+        """What keeps the archive from being kept, or from being kept well; empty when all is right.
+
+        `of_programs`: also what is wrong with PostgreSQL's programs of this machine, which only those that keep the archive need.
+        """
+        try:
+            facts = self.facts()
+        except psycopg2.Error as error:
+            return [Obstacle(words=_("The server cannot be reached ({why})."), facts={"why": first_line(error)})]
+        found = [obstacle for wrong, obstacle in _rules(facts) if wrong]
+        if of_programs:
+            found = [*_rules_of_programs(facts), *found]
         if not any(obstacle.forbids for obstacle in found):
             try:
                 self.identity()
             except psycopg2.Error as error:
-                hint = f"Add a line `host replication {facts.user} ...` to pg_hba.conf."
-                text = f"it lets no replication connection in ({first_line(error)}). {hint}"
-                found.append(Obstacle(text=text))
+                words = _("It lets no replication connection in ({why}). Add a line `host replication {user} ...` to pg_hba.conf.")
+                found.append(Obstacle(words=words, facts={"why": first_line(error), "user": facts.user}))
         if facts.version < INCREMENTAL_SINCE:
-            text = "Incremental base backups need PostgreSQL 17. Until then each base backup is a full one."
-            found.append(Obstacle(text=text, forbids=False))
+            words = _("Incremental base backups need PostgreSQL 17. Until then each base backup is a full one.")
+            found.append(Obstacle(words=words, forbids=False))
         elif not facts.summarizes:
-            text = "Incremental base backups need summarize_wal = on. Until then each base backup is a full one."
-            found.append(Obstacle(text=text, forbids=False))
+            words = _("Incremental base backups need summarize_wal = on. Until then each base backup is a full one.")
+            found.append(Obstacle(words=words, forbids=False))
         return found
 
-    def check(self) -> None:
+    def check(self, *, of_programs: bool = True) -> None:
         """Raises ArchiveNotPossible with everything that has to be changed, and what to do."""
-        try:
-            forbidden = [obstacle.text for obstacle in self.obstacles() if obstacle.forbids]
-        except psycopg2.Error as error:
-            raise ArchiveNotPossible(f"it cannot be reached ({first_line(error)}).") from error
+        forbidden = [obstacle for obstacle in self.obstacles(of_programs=of_programs) if obstacle.forbids]
         if forbidden:
-            raise ArchiveNotPossible(" ".join(forbidden))
+            raise ArchiveNotPossible(obstacles=forbidden)
 
     def slot_status(self) -> str:
         """reserved, extended, unreserved, lost, or empty when there is none. Raises psycopg2.Error."""
@@ -200,24 +197,30 @@ def source_of_settings() -> Source:
     return Source(make_dsn(**{to: str(parts[name]) for name, to in names.items() if parts.get(name)}), slot=settings.ARCHIVE_SLOT)
 
 
-def _rules(facts: Facts) -> list[tuple[bool, str]]:
+def _rules(facts: Facts) -> list[tuple[bool, Obstacle]]:
+    known = {"user": facts.user, "senders": facts.senders}
+    rules = [
+        (facts.in_recovery, _("It is a standby: set ARCHIVE_DATABASE_URL to the primary.")),
+        (facts.wal_level == "minimal", _("wal_level is minimal: set it to replica, and start the server anew.")),
+        (not facts.may_replicate, _("The role {user} may not replicate: ALTER ROLE {user} REPLICATION, as a superuser.")),
+        (facts.slots < 1, _("There are no replication slots: set max_replication_slots to 4 or more, and start the server anew.")),
+        (facts.senders < 3, _("max_wal_senders is {senders}: set it to 5 or more, and start the server anew.")),
+        (facts.segment_size != SEGMENT_SIZE, _("Its segments are not of 16 MB: the archive knows no others.")),
+        (
+            facts.tablespaces > 0,
+            _("It has tablespaces of its own, which base backups do not cover: move their tables to pg_default."),
+        ),
+    ]
+    return [(wrong, Obstacle(words=words, facts=known)) for wrong, words in rules]
+
+
+def _rules_of_programs(facts: Facts) -> list[Obstacle]:
     try:
         programs = programs_version()
-        missing = ""
     except (EmbeddedServerFailed, OSError) as error:
-        programs, missing = 0, str(error)
+        return [Obstacle(words="{why}", facts={"why": error})]
     major = facts.version // 10000
-    return [
-        (bool(missing), missing),
-        (
-            not missing and programs != major,
-            f"the programs here are of PostgreSQL {programs}, the server is {major}: set PG_PROGRAMS to the folder of version {major}'s.",
-        ),
-        (facts.in_recovery, "it is a standby: set ARCHIVE_DATABASE_URL to the primary."),
-        (facts.wal_level == "minimal", "wal_level is minimal: set it to replica, and start the server anew."),
-        (not facts.may_replicate, f"the role {facts.user} may not replicate: ALTER ROLE {facts.user} REPLICATION, as a superuser."),
-        (facts.slots < 1, "there are no replication slots: set max_replication_slots to 4 or more, and start the server anew."),
-        (facts.senders < 3, f"max_wal_senders is {facts.senders}: set it to 5 or more, and start the server anew."),
-        (facts.segment_size != SEGMENT_SIZE, "its segments are not of 16 MB: the archive knows no others."),
-        (facts.tablespaces > 0, "it has tablespaces of its own, which base backups of here do not cover: move their tables to pg_default."),
-    ]
+    if programs == major:
+        return []
+    words = _("The programs here are of PostgreSQL {programs}, the server is {major}: set PG_PROGRAMS to the folder of version {major}'s.")
+    return [Obstacle(words=words, facts={"programs": programs, "major": major})]

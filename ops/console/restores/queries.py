@@ -19,6 +19,7 @@ from core.jobs.models import Job, JobState
 from ops.archive.errors import OutsideWindow
 from ops.archive.moments import check_moment, folder_of_settings
 from ops.archive.queries import window
+from ops.archive.source import source_of_settings
 from ops.backups.actions import backup_by_id
 from ops.backups.errors import BackupNotFound
 from ops.backups.models import Backup
@@ -180,6 +181,10 @@ def moments_of_return() -> Moments:
     """From when to when any cafeteria could go back to any second, by the archive that this machine sees."""
     start, until = window(folder_of_settings())
     if start is None or until is None:
+        forbidden = [obstacle.translated() for obstacle in source_of_settings().obstacles(of_programs=False) if obstacle.forbids]
+        if forbidden:
+            words = _("PostgreSQL does not let its archive be kept: {reason}").format(reason=" ".join(forbidden))
+            return Moments(available=False, why_not=words)
         words = _("No archive of every moment is kept here yet: manage.py archive makes it. Choose one of the backups.")
         return Moments(available=False, why_not=words)
     return Moments(available=True, earliest=start, latest=until)

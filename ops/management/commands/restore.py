@@ -81,7 +81,7 @@ class Command(BaseCommand):
         parts = ("database",) if options["database_only"] else ("files",) if options["files_only"] else PARTS
         source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, **found, "parts": parts, "by": BY}
         started = self._follow(lambda: start_restore(**source), what=f"Restore of {ref.slug}", is_local="file" in found)
-        self._report(started.pk)
+        self._report(started.pk, ref.slug)
 
     def _copy(self, ref: TenantRef, found: dict[str, Any], options: dict[str, Any]) -> None:
         source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, **found, "by": BY}
@@ -154,6 +154,9 @@ class Command(BaseCommand):
             )
         found = follow(job, what=what, out=self.stdout, claim=claim).result
         assert isinstance(found, dict)
+        if not found["tables"]:
+            self.stdout.write(f"Back to {found['moment']}. Nothing would change.")
+            return
         self.stdout.write(f"Back to {found['moment']}. This would change:")
         table = Table("table", "rows now", "rows then", "lost", "back", "otherwise")
         for change in found["tables"]:
@@ -163,7 +166,7 @@ class Command(BaseCommand):
             for row in rows:
                 self.stdout.write(f"{name} {row['change']}: {row['now'] or '-'} -> {row['then'] or '-'}")
 
-    def _report(self, restore_id: UUID) -> None:
+    def _report(self, restore_id: UUID, slug: str) -> None:
         restore = restore_by_id(restore_id)
         if restore.moment is None:
             self.stdout.write(f"{restore.report.get('files_put_back', 0)} pictures were put back.")
@@ -172,5 +175,5 @@ class Command(BaseCommand):
         self.stdout.write(
             f"Done: it is as it was at {restore.moment:%Y-%m-%d %H:%M:%S} UTC, and was away for {restore.away_seconds or 0:.1f} s. "
             f"Money since then: {money['payments']} movements, {money['paid']} paid, {money['refunded']} refunded, "
-            f"{len(money['recreated'])} paid orders made again. Undo until {restore.undo_until:%Y-%m-%d}: undo_restore {restore_id}"
+            f"{len(money['recreated'])} paid orders made again. Undo until {restore.undo_until:%Y-%m-%d}: undo_restore {slug}"
         )
