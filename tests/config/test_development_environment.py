@@ -133,7 +133,8 @@ def test_commands_that_read_no_database_start_none(data_folder: Path, arguments:
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"COMANDA_ENV": "staging"}, "COMANDA_ENV is 'staging'. Set it to development or production."),
+        ({"COMANDA_ENV": "stage"}, "COMANDA_ENV is 'stage'. Set it to development, staging or production."),
+        ({"COMANDA_ENV": "staging"}, NO_SECRET),
         ({"COMANDA_ENV": "production"}, NO_SECRET),
         (
             {"DATABASE_URL": "mysql://db/comanda"},
