@@ -44,6 +44,11 @@ def segment_of(name: str) -> Segment | None:
     return Segment(number=number, timeline=int(plain[:8], 16), name=plain, is_whole=plain == name)
 
 
+def segment_name(timeline: int, number: int) -> str:
+    high, low = divmod(number, 2**32 // SEGMENT_SIZE)
+    return f"{timeline:08X}{high:08X}{low:08X}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
     """A base backup that is whole and verified. Its moments are ISO 8601 with offset."""

@@ -30,8 +30,13 @@ class OutsideWindow(AppError):
     code = "outside_window"
     status = 400
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason=reason)
+    def __init__(self, words: str, **known: Any) -> None:
+        """`words` are English, with {placeholders} of what is `known`."""
+        self.words, self.known = words, known
+        super().__init__(reason=words.format(**known))
+
+    def translated(self) -> str:
+        return gettext(self.template()).format(reason=gettext(self.words).format(**self.known))
 
 
 class ArchiveNotPossible(AppError):

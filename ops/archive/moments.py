@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg2
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 from psycopg2 import sql
 
 from ops.archive.data import State
@@ -44,7 +45,7 @@ def check_moment(at: datetime) -> None:
     OffsiteUnavailable when only off-site tells.
     """
     if at > datetime.now(UTC) + AHEAD:
-        raise OutsideWindow("it is in the future.")
+        raise OutsideWindow(_("it is in the future."))
     found = _material(at)
     if not found.cards:
         source_of_settings().check(of_programs=False)
@@ -86,7 +87,7 @@ def wait_for_log(found: Material, source: Source, at: datetime, *, step: Callabl
     except psycopg2.Error:
         return
     if at > now:
-        raise OutsideWindow("it is in the future.")
+        raise OutsideWindow(_("it is in the future."))
     here = found.folder.state() is not None
     deadline = time.monotonic() + (ARRIVAL_SECONDS if here else ARRIVAL_OFFSITE_SECONDS)
     while not (_has_come(source, position) if here else _is_offsite(found.offsite, now)):
@@ -95,7 +96,7 @@ def wait_for_log(found: Material, source: Source, at: datetime, *, step: Callabl
             if _until(state, here=here) is not None and at < _until(state, here=here):  # type: ignore[operator]
                 return
             source.check(of_programs=False)
-            raise OutsideWindow(f"the log has come only until {_told(state, here=here)}. Is `manage.py archive` running?")
+            raise _not_come(_until(state, here=here))
         step()
         time.sleep(LOOK_SECONDS)
 
@@ -134,9 +135,11 @@ def _until(state: State | None, *, here: bool) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _told(state: State | None, *, here: bool) -> str:
-    until = _until(state, here=here)
-    return f"{until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if until else "nobody knows when"
+def _not_come(until: datetime | None) -> OutsideWindow:
+    if until is None:
+        return OutsideWindow(_("nothing of the log has come yet. Is `manage.py archive` running?"))
+    words = _("the log has come only until {until} UTC. Is `manage.py archive` running?")
+    return OutsideWindow(words, until=f"{until.astimezone(UTC):%Y-%m-%d %H:%M:%S}")
 
 
 def _as_it_was(own: Any, live: TenantRef, at: datetime) -> tuple[TenantRef, Schema]:
@@ -148,8 +151,8 @@ def _as_it_was(own: Any, live: TenantRef, at: datetime) -> tuple[TenantRef, Sche
         cursor.execute("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", [was.get("schema_name", "")])
         there = cursor.fetchone()[0]
         if not there or not was["schema_head"]:
-            told = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            raise OutsideWindow(f"the cafeteria was not there yet, or not any more, at {told}.")
+            words = _("the cafeteria was not there yet, or not any more, at {at} UTC.")
+            raise OutsideWindow(words, at=f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")
         script = sql.SQL("SELECT to_jsonb(statements), to_jsonb(migrations) FROM public.tenants_schematemplate WHERE head = %s")
         cursor.execute(script, [was["schema_head"]])
         statements, migrations = cursor.fetchone()

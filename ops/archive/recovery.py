@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from django.utils.translation import gettext_noop as _
 
 from core.jobs.processes import die_with_parent
 from ops.archive.bases import verify_base
-from ops.archive.data import PARTIAL, Card, Segment, segment_of
+from ops.archive.data import PARTIAL, SEGMENT_SIZE, Card, Segment, lsn_from_text, segment_name, segment_of
 from ops.archive.errors import ArchiveDamaged, OutsideWindow, RecoveryFailed
 from ops.archive.folder import Folder, chain_of, end_of_run
 from ops.archive.offsite import Offsite
@@ -51,7 +52,7 @@ class Material:
         """The newest base whose moment is not after `at`. Raises OutsideWindow."""
         fitting = [card for card in self.cards if at is None or card.moment <= at]
         if not fitting:
-            raise OutsideWindow(reason_outside(self.cards, at))
+            raise outside(self.cards, at)
         return fitting[-1]
 
 
@@ -63,11 +64,15 @@ def material(folder: Folder, offsite: Offsite | None, at: datetime | None = None
     return Material(folder=folder, offsite=offsite, cards=sorted(cards.values(), key=lambda card: card.moment))
 
 
-def reason_outside(cards: list[Card], at: datetime | None) -> str:
-    if not cards:
-        return "there is no base backup yet."
-    told = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "It"
-    return f"{told} is before {cards[0].moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, from which on any moment can be had."
+def outside(cards: list[Card], at: datetime | None) -> OutsideWindow:
+    if not cards or at is None:
+        return OutsideWindow(_("there is no base backup yet."))
+    words = _("{at} UTC is before {first} UTC, from which on any moment can be had.")
+    return OutsideWindow(words, at=_told(at), first=_told(cards[0].moment))
+
+
+def _told(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 @contextmanager
@@ -288,6 +293,15 @@ def _why(out: Path) -> OutsideWindow | RecoveryFailed | ArchiveDamaged:
     said = out.read_text(errors="replace") if out.exists() else ""
     if ENDED_EARLY in said:
         places = re.findall(r"(?:invalid|incorrect|record with|unexpected|there is no)[^\n]* at ([0-9A-F]+/[0-9A-F]+)", said)
-        where = f" (it ends at {places[-1]})" if places else ""
-        return OutsideWindow(f"the log that is here ends before it{where}: the moment is in a gap, or a segment is damaged.")
+        if not places:
+            return OutsideWindow(_("the log that is here ends before it: the moment is in a gap, or a segment is damaged."))
+        number = lsn_from_text(places[-1]) // SEGMENT_SIZE
+        words = _("the log that is here ends before it, at {place} in segment {segment}: it is in a gap, or this segment is damaged.")
+        return OutsideWindow(words, place=places[-1], segment=_name_of(number, said))
     return RecoveryFailed(tail(out))
+
+
+def _name_of(number: int, said: str) -> str:
+    """The segment's, of the timeline that was being replayed."""
+    timelines = re.findall(r"restored log file \"([0-9A-F]{8})[0-9A-F]{16}\"", said)
+    return segment_name(int(timelines[-1], 16) if timelines else 1, number)

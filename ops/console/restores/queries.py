@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.core.paginator import Page, Paginator
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import gettext_noop, pgettext
 
 from core.audit.models import AuditEntry
 from core.design.formats import format_day, format_money
@@ -208,7 +208,7 @@ def moment_in_zone(text: str, cafeteria: Cafeteria) -> datetime:
         local = datetime.fromisoformat(text)
         at = local.replace(tzinfo=ZoneInfo(cafeteria.timezone)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise OutsideWindow(_("that is no day and time.")) from None
+        raise OutsideWindow(gettext_noop("that is no day and time.")) from None
     check_moment(at)
     return at
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.archive.bases import take_base
-from ops.archive.data import Card, segment_of
+from ops.archive.data import SEGMENT_SIZE, Card, segment_name, segment_of
 from ops.archive.errors import ArchiveDamaged, OutsideWindow
 from ops.archive.folder import Folder
 from ops.archive.moments import take_moment
@@ -109,6 +109,23 @@ def test_damage_is_named_before_anything_is_touched(place: Place, archive: Folde
     text[5000] ^= 1
     path.write_bytes(text)
     with pytest.raises(ArchiveDamaged, match=f"the log segment {name} is not what was received"):
+        take_moment(cafeteria_uuid=place.ref.uuid, at=at)
+    assert is_swept(archive)
+
+
+def test_a_damaged_segment_that_is_not_whole_yet_is_named(place: Place, archive: Folder, source: Source) -> None:
+    start, _at = source.mark()
+    write(place, 1)
+    at = now(source)
+    write(place, 2)
+    end, _at = source.mark()
+    wait_for(lambda: (source.positions().received or 0) >= end)
+    name = segment_name(1, start // SEGMENT_SIZE)
+    [path] = [path for path in archive.partials().values() if path.name.startswith(name)]
+    with path.open("r+b") as file:
+        file.seek(start % SEGMENT_SIZE + 40)
+        file.write(b"\xaa" * 64)
+    with pytest.raises(OutsideWindow, match=rf"ends before it, at \S+ in segment {name}: .* this segment is damaged"):
         take_moment(cafeteria_uuid=place.ref.uuid, at=at)
     assert is_swept(archive)
 
