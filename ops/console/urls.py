@@ -17,6 +17,7 @@ urlpatterns = [
     path(f"{CAFETERIA}/suspend", cafeterias.suspend, name="console_suspend"),
     path(f"{CAFETERIA}/resume", cafeterias.resume, name="console_resume"),
     path(f"{CAFETERIA}/close", cafeterias.close, name="console_close"),
+    path(f"{CAFETERIA}/support", cafeterias.ask_support, name="console_ask_support"),
     path(f"{CAFETERIA}/backups", cafeterias.backups, name="console_backups"),
     path(f"{CAFETERIA}/backups/take", cafeterias.take_backup, name="console_take_backup"),
     path(f"{CAFETERIA}/preview", restores.preview, name="console_begin_preview"),

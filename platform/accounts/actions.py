@@ -3,13 +3,14 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.errors import HandoffInvalid, SupportAccessRequired
+from accounts.errors import HandoffInvalid
 from accounts.models import Handoff, User
+from accounts.support import check_support, supporter
 from core import passwords
 from core.audit.actions import record
 from core.identity.actions import check_password_rules
@@ -29,13 +30,14 @@ class HandedOff:
     user_id: int
     email: str
     full_name: str
+    support_until: datetime | None = None  # for an admin: when the owner's consent ends
 
 
 def check_may_enter(cafeteria: Cafeteria, *, caller: Caller) -> None:
     """Raises CafeteriaNotFound for somebody else's cafeteria, SupportAccessRequired for an admin without the owner's consent."""
     if caller.is_admin:
-        raise SupportAccessRequired
-    if cafeteria.owner_id != caller.id:
+        check_support(cafeteria.pk)
+    elif cafeteria.owner_id != caller.id:
         raise CafeteriaNotFound
 
 
@@ -66,9 +68,13 @@ def redeem_handoff(*, code: str, browser: str, cafeteria_id: int) -> HandedOff:
     if not mine.filter(used_at=None, expires_at__gt=now).update(used_at=now):
         raise HandoffInvalid
     user = User.objects.filter(pk__in=mine.values("user_id"), is_active=True).first()
-    if user is None or not Cafeteria.objects.filter(pk=cafeteria_id, owner_id=user.pk).exists():
+    if user is None:
         raise HandoffInvalid
-    return HandedOff(user_id=user.pk, email=user.email, full_name=user.full_name)
+    admin = supporter(user_id=user.pk, cafeteria_id=cafeteria_id)
+    if admin is None and not Cafeteria.objects.filter(pk=cafeteria_id, owner_id=user.pk).exists():
+        raise HandoffInvalid
+    until = admin.until if admin else None
+    return HandedOff(user_id=user.pk, email=user.email, full_name=user.full_name, support_until=until)
 
 
 def create_admin(*, email: str, full_name: str, password: str) -> User:

@@ -3,6 +3,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.places import BY_KEY, CHOICES, Where
+from accounts.support import LIVES
 from core.errors import AppError
 from tenants.slugs import check_slug
 
@@ -13,6 +14,10 @@ LIVE = {
     "hx-target": "#address-answer",
     "hx-sync": "closest form:replace",
 }
+
+
+class SupportForm(forms.Form):
+    life = forms.ChoiceField(choices=[(life, life) for life in LIVES])
 
 
 class OpenCafeteriaForm(forms.Form):

@@ -28,3 +28,29 @@ class Handoff(models.Model):
     cafeteria_id = models.BigIntegerField()
     expires_at = models.DateTimeField(db_index=True)
     used_at = models.DateTimeField(null=True)
+
+
+class SupportAccess(models.Model):
+    """An owner's consent that the platform's support enters their cafeteria. At most one is not ended."""
+
+    cafeteria_id = models.BigIntegerField()
+    granted_by = models.ForeignKey(User, models.CASCADE, related_name="+")
+    granted_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["cafeteria_id"], condition=models.Q(ended_at=None), name="one_support_access")]
+
+
+class SupportRequest(models.Model):
+    """An admin asks an owner for that. At most one waits; consenting or declining settles it."""
+
+    cafeteria_id = models.BigIntegerField()
+    asked_by = models.ForeignKey(User, models.CASCADE, related_name="+")
+    asked_at = models.DateTimeField(auto_now_add=True)
+    reason = models.CharField(max_length=300)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["cafeteria_id"], condition=models.Q(settled_at=None), name="one_support_request")]

@@ -4,6 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from accounts.support import Standing, standings_of
 from core.design.formats import format_day_and_time
 from tenants.errors import SlugTaken
 from tenants.models import Cafeteria, Pulse
@@ -20,6 +21,7 @@ class OwnedCafeteria:
     url: str
     has_menu: bool
     has_orders: bool
+    support: Standing
     plan: Any  # billing.queries.PlanLine, which stands above: None when it has none yet
 
     @property
@@ -42,11 +44,15 @@ class OwnedCafeteria:
 
 
 def owned_cafeterias(owner_id: int) -> list[OwnedCafeteria]:
-    """Those of an owner, with how far each has come and its plan. Three queries however many: the pulse tells of menu and orders."""
+    """Those of an owner, with how far each has come and its plan. Five queries however many: the pulse tells of menu and orders."""
     cafeterias = list(cafeterias_of(owner_id))
     pulses = {pulse.cafeteria_id: pulse for pulse in Pulse.objects.filter(cafeteria__in=cafeterias)}
     plans = import_string(settings.CAFETERIA_PLANS)(cafeterias)
-    return [_owned(cafeteria, pulses.get(cafeteria.pk), plans.get(cafeteria.uuid)) for cafeteria in cafeterias]
+    support = standings_of(cafeteria.pk for cafeteria in cafeterias)
+    return [
+        _owned(cafeteria, pulses.get(cafeteria.pk), plan=plans.get(cafeteria.uuid), support=support[cafeteria.pk])
+        for cafeteria in cafeterias
+    ]
 
 
 def address_for(*, name: str, slug: str) -> str:
@@ -59,11 +65,12 @@ def address_for(*, name: str, slug: str) -> str:
     return slug
 
 
-def _owned(cafeteria: Cafeteria, pulse: Pulse | None, plan: Any) -> OwnedCafeteria:
+def _owned(cafeteria: Cafeteria, pulse: Pulse | None, *, plan: Any, support: Standing) -> OwnedCafeteria:
     return OwnedCafeteria(
         cafeteria=cafeteria,
         url=site_url(cafeteria.slug),
         has_menu=pulse is not None and pulse.menu > 1,
         has_orders=pulse is not None and pulse.orders > 1,
+        support=support,
         plan=plan,
     )

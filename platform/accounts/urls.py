@@ -16,4 +16,6 @@ urlpatterns = [
     path("home/open", views.open_cafeteria, name="open_cafeteria"),
     path("home/open/address", views.check_address, name="check_address"),
     path("home/<int:cafeteria_id>/enter", views.enter_cafeteria, name="enter_cafeteria"),
+    path("home/<int:cafeteria_id>/support", views.let_support_in, name="let_support_in"),
+    path("home/<int:cafeteria_id>/support/end", views.end_support, name="end_support"),
 ]

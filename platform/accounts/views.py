@@ -8,9 +8,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import support
 from accounts.actions import check_may_enter, issue_handoff
 from accounts.doors import page
-from accounts.forms import OpenCafeteriaForm
+from accounts.forms import OpenCafeteriaForm, SupportForm
 from accounts.queries import address_for, owned_cafeterias
 from accounts.realm import platform_realm
 from core.audit.actions import record
@@ -122,6 +123,27 @@ def enter_cafeteria(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
         return HttpResponseRedirect(f"{site_url(cafeteria.slug)}/enter")
     code = issue_handoff(cafeteria, caller=person, browser_hash=state)
     return HttpResponseRedirect(f"{site_url(cafeteria.slug)}/enter?code={code}")
+
+
+@page(access="owner")
+@require_POST
+def let_support_in(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
+    form = SupportForm(request.POST)
+    if form.is_valid():
+        support.grant_support(cafeteria_id=cafeteria_id, life=form.cleaned_data["life"], caller=person_of(request))
+        flash(request, _("The support of Comanda may come in. You can end it here at any time."))
+    else:
+        flash(request, _("Choose for how long."), "bad")
+    return HttpResponseRedirect(reverse("home"))
+
+
+@page(access="owner")
+@require_POST
+def end_support(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
+    """Declines a request as well."""
+    support.end_support(cafeteria_id=cafeteria_id, caller=person_of(request))
+    flash(request, _("The support of Comanda has no access."))
+    return HttpResponseRedirect(reverse("home"))
 
 
 def _open(request: HttpRequest, form: OpenCafeteriaForm) -> None:

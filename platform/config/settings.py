@@ -153,7 +153,12 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
         "OPTIONS": {
-            "context_processors": ["django.template.context_processors.request", "core.context.page", "shop.money.context.money"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "core.context.page",
+                "shop.money.context.money",
+                "shop.people.context.support",
+            ],
             "builtins": ["core.templatetags.comanda", "django.templatetags.i18n", "django.templatetags.static"],
         },
     }

@@ -8,6 +8,7 @@ Each access includes those who stand higher: the owner passes every door.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Literal
 
@@ -15,14 +16,16 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from accounts.support import supporter
+from core.audit.actions import record
 from core.doors import Bearer, Door, OptionalBearer, Rule, View, anyone, bearer_token, check_page, declared, refusal
 from core.errors import AppError
-from core.identity.callers import MANAGERS, STAFF, Caller, find_caller
+from core.identity.callers import MANAGERS, STAFF, Caller, Claims, find_caller
 from core.identity.errors import InvalidToken
 from core.sessions import remembered
 from core.tokens import read_access
 from shop.people.models import Person, PersonSession
-from tenants.scope import current_tenant_or_none, request_scope
+from tenants.scope import current_tenant, current_tenant_or_none, request_scope
 
 type Access = Literal["anyone", "customer", "staff", "kitchen", "cashier", "manager", "owner"]
 
@@ -74,7 +77,7 @@ def _answer(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> Http
 def load_person(request: HttpRequest) -> None:
     """Inside the scope."""
     claims = remembered(request)
-    request.person = find_caller("person", Person, PersonSession, claims) if claims else None  # type: ignore[attr-defined]
+    request.person = _holder(request, claims) if claims else None  # type: ignore[attr-defined]
 
 
 def authenticate_bearer(request: HttpRequest) -> Caller:
@@ -91,9 +94,24 @@ def authenticate_bearer(request: HttpRequest) -> Caller:
 
 def _bearer(request: HttpRequest, token: str) -> Caller:
     claims = read_access(request.tenant.audience, token)  # type: ignore[attr-defined]
-    caller = find_caller("person", Person, PersonSession, claims)
+    caller = _holder(request, claims)
     if caller is None:
         raise InvalidToken
+    return caller
+
+
+def _holder(request: HttpRequest, claims: Claims) -> Caller | None:
+    """Whose sign-in it is. The support's holds while the owner's consent does, and whatever it sends is audited, with what it does."""
+    caller = find_caller("person", Person, PersonSession, claims)
+    if caller is None or not caller.is_support:
+        return caller
+    tenant = current_tenant()
+    admin = supporter(user_id=caller.platform_user_id or 0, cafeteria_id=tenant.id)
+    if admin is None:
+        return None
+    caller = replace(caller, email=admin.email, support_until=admin.until)
+    if request.method not in {"GET", "HEAD", "OPTIONS"}:
+        record("support.acted", actor=caller, cafeteria_uuid=tenant.uuid, target=request.path[:120], method=request.method)
     return caller
 
 

@@ -8,13 +8,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.actions import digest, redeem_handoff
 from accounts.errors import HandoffInvalid
+from accounts.support import visit_life
 from core.doors import person_of
 from core.flash import flash
 from core.identity import pages
 from core.identity.forms import mark_wrong_fields
 from core.jobs import enqueue
 from core.sessions import remember_sign_in
-from shop.people.actions import admit_owner, start_handed_off_session, update_details
+from shop.people.actions import admit_owner, admit_support, start_handed_off_session, update_details
 from shop.people.doors import cafeteria_page
 from shop.people.forms import CustomerSignUpForm, DetailsForm
 from shop.people.realm import realm_of
@@ -93,7 +94,7 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
 @cafeteria_page(access="anyone", scope=False)
 @require_GET
 def enter(request: HttpRequest) -> HttpResponse:
-    """The owner's way in from the platform.
+    """The owner's way in from the platform, and the support's.
 
     Without a code it leaves a secret in this browser's session and asks the platform for a code bound to it. The secret is what keeps
     others from signing somebody in with a link: a code works in the browser that asked, once.
@@ -109,8 +110,12 @@ def enter(request: HttpRequest) -> HttpResponse:
         return _again(request)
     who = redeem_handoff(code=code, browser=secret, cafeteria_id=tenant.id)
     with request_scope(request):
-        person = admit_owner(email=who.email, full_name=who.full_name, platform_user_id=who.user_id)
-        signed_in = start_handed_off_session(person)
+        if who.support_until is not None:
+            person = admit_support(full_name=who.full_name, platform_user_id=who.user_id)
+            signed_in = start_handed_off_session(person, life=visit_life(who.support_until))
+        else:
+            person = admit_owner(email=who.email, full_name=who.full_name, platform_user_id=who.user_id)
+            signed_in = start_handed_off_session(person)
     remember_sign_in(request, signed_in.who)
     return HttpResponseRedirect(reverse("board"))
 
@@ -118,6 +123,6 @@ def enter(request: HttpRequest) -> HttpResponse:
 def _again(request: HttpRequest) -> HttpResponse:
     """The same link once more, as the back button or an impatient click gives it."""
     person = getattr(request, "person", None)
-    if person is None or person.role != "owner":
+    if person is None or not (person.role == "owner" or person.is_support):
         raise HandoffInvalid
     return HttpResponseRedirect(reverse("board"))

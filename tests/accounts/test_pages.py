@@ -158,14 +158,14 @@ def test_a_cafeteria_that_cannot_be_is_not_opened(world: World, change: dict[str
 
 def test_home_shows_ones_own_only_at_a_fixed_cost(world: World, django_assert_num_queries: Any) -> None:
     client = signed_in(world, world.owner_a)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         page = client.get("/home").content.decode()
     assert world.a.ref.slug in page
     assert world.b.ref.slug not in page
     for number in range(2):
         client.post("/home/open", {"name": f"Otra {number}", "place": "America/Lima"})
     client.get("/home")  # takes the flashes
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         client.get("/home")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 
 class TypedForm(forms.Form):
@@ -23,3 +24,9 @@ class TypedForm(forms.Form):
         if typed != self.expected:
             raise forms.ValidationError(_("That is not {expected}. Nothing was done.").format(expected=self.expected))
         return typed
+
+
+class SupportRequestForm(forms.Form):
+    """What the owner reads before they let the support in."""
+
+    reason = forms.CharField(label=_lazy("What for"), max_length=300)

@@ -11,6 +11,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.utils.module_loading import import_string
 
 from accounts.models import User
+from accounts.support import Standing, standings_of
 from core.alerts.models import Alert
 from core.audit.models import AuditEntry
 from core.jobs.models import Job, JobState
@@ -71,6 +72,7 @@ class CafeteriaFacts:
     backup_job: Job | None  # that waits or runs
     restores: list[Restore]
     deeds: list[Deed]
+    support: Standing
 
 
 def cafeteria_by_id(cafeteria_id: int) -> Cafeteria:
@@ -119,6 +121,7 @@ def cafeteria_facts(cafeteria: Cafeteria) -> CafeteriaFacts:
         backup_job=jobs.filter(kind="ops.backups.jobs.backup", state__in=under_way).order_by("-id").first(),
         restores=list(Restore.objects.filter(cafeteria_uuid=uuid).order_by("-started_at")[:RESTORES_SHOWN]),
         deeds=[Deed(entry=entry, words=deed_words(entry.action)) for entry in entries],
+        support=standings_of([cafeteria.pk])[cafeteria.pk],
     )
 
 

@@ -8,11 +8,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.doors import page
+from accounts.support import ask_for_support
 from core.doors import person_of
 from core.errors import AppError
 from core.flash import flash
 from ops.console import actions
-from ops.console.cafeterias.forms import TypedForm
+from ops.console.cafeterias.forms import SupportRequestForm, TypedForm
 from ops.console.cafeterias.queries import backups_page, cafeteria_by_id, cafeteria_facts, cafeterias_page
 from ops.console.pages import form_key, given_key, show
 from ops.console.restores.queries import moments_of_return
@@ -39,7 +40,7 @@ def cafeterias(request: HttpRequest) -> HttpResponse:
 @require_safe
 def cafeteria(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     found = cafeteria_by_id(cafeteria_id)
-    return show(request, "cafeteria", PLACE, shop=found, facts=cafeteria_facts(found), key=form_key())
+    return show(request, "cafeteria", PLACE, shop=found, facts=cafeteria_facts(found), key=form_key(), ask=SupportRequestForm())
 
 
 @page(access="admin")
@@ -89,6 +90,19 @@ def close(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     if found.status == Cafeteria.Status.CLOSED:
         return redirect("console_cafeteria", cafeteria_id)
     return show(request, "close", PLACE, shop=found, url=site_url(found.slug), form=form, status=422 if form.is_bound else 200)
+
+
+@page(access="admin")
+@require_POST
+def ask_support(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
+    """Asks the owner to let the support in; they see it on their home."""
+    form = SupportRequestForm(request.POST)
+    if form.is_valid():
+        ask_for_support(cafeteria_id=cafeteria_id, reason=form.cleaned_data["reason"], caller=person_of(request))
+        flash(request, _("The owner is asked, on their home."))
+    else:
+        flash(request, _("Say what for: the owner reads it."), "bad")
+    return redirect("console_cafeteria", cafeteria_id)
 
 
 def _moved(request: HttpRequest, cafeteria_id: int, action: Callable[..., Cafeteria], words: str) -> HttpResponse:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from accounts.actions import check_may_enter
 from accounts.doors import guest_or_signed_in, owner, signed_in
+from accounts.support import check_support, visit_life
 from core.audit.actions import record
 from core.doors import caller_of, caller_or_none
 from core.errors import NotAllowed
@@ -19,7 +20,7 @@ from core.http import Body, Schema, errors, text
 from core.identity.callers import Caller
 from shop.menu.api import ProductIn, ProductOut, menu_answer, new_product
 from shop.menu.queries import current_menu
-from shop.people.actions import issue_owner_token
+from shop.people.actions import issue_owner_token, issue_support_token
 from tenants import actions
 from tenants.errors import CafeteriaNotFound, InvalidDetails, InvalidSlug, SlugReserved, StaleTenant
 from tenants.models import Cafeteria
@@ -162,14 +163,22 @@ def close_business(request: HttpRequest, business_id: Id) -> Any:
 
 @router.post("/businesses/{business_id}/token", auth=signed_in, response={200: BusinessTokenOut, **errors(400, 401, 403, 404, 422, 503)})
 def issue_business_token(request: HttpRequest, business_id: Id) -> Any:
-    """An access token of the owner for that cafeteria's host. It cannot be refreshed: ask for another one here."""
+    """An access token of the owner, or of an admin with the owner's consent, for that cafeteria's host.
+
+    It cannot be refreshed: ask for another one here.
+    """
     caller = caller_of(request)
     cafeteria = _managed(business_id, caller)
     check_may_enter(cafeteria, caller=caller)
+    life = settings.ACCESS_TOKEN_LIFE
     with scope_of(business_id) as ref:
-        token = issue_owner_token(email=caller.email, full_name=caller.full_name, platform_user_id=caller.id)
+        if caller.is_admin:
+            life = min(life, visit_life(check_support(business_id)))
+            token = issue_support_token(full_name=caller.full_name, platform_user_id=caller.id, life=life)
+        else:
+            token = issue_owner_token(email=caller.email, full_name=caller.full_name, platform_user_id=caller.id)
         record("cafeteria.token_issued", actor=caller, cafeteria_uuid=ref.uuid, target=ref.slug)
-    return {"access_token": token, "expires_in": int(settings.ACCESS_TOKEN_LIFE.total_seconds()), "url": site_url(ref.slug)}
+    return {"access_token": token, "expires_in": int(life.total_seconds()), "url": site_url(ref.slug)}
 
 
 @router.get(

@@ -1,6 +1,7 @@
 """Who makes a request: read in one query, by token or by cookie, for both kinds of account."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 from uuid import UUID
@@ -29,6 +30,7 @@ class Caller:
     token_version: int
     phone: str = ""
     platform_user_id: int | None = None  # of a cafeteria's person who comes by hand-off
+    support_until: datetime | None = None  # of the platform's support: when the owner's consent ends
 
     @property
     def is_staff(self) -> bool:
@@ -41,6 +43,11 @@ class Caller:
     @property
     def is_admin(self) -> bool:
         return self.kind == "user" and self.role == "admin"
+
+    @property
+    def is_support(self) -> bool:
+        """An admin of the platform inside a cafeteria. The owner is the only other who comes by hand-off."""
+        return self.kind == "person" and self.platform_user_id is not None and self.role != "owner"
 
     @property
     def has_password(self) -> bool:
