@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fcntl import LOCK_EX, flock
 from pathlib import Path
+from signal import Signals
 from typing import IO, Any
 
 import orjson
@@ -144,6 +145,8 @@ def _run(arguments: Sequence[str], source: Source, part: Path, *, incremental: b
         raise _NoIncremental
     if "No space left" in said:
         raise OSError(f"The disk is full: {_last_line(said)}")
+    if process.returncode < 0 and not said.strip():
+        raise OSError(f"pg_basebackup was ended by {Signals(process.returncode * -1).name}.")
     raise ArchiveNotPossible(_last_line(said))
 
 

@@ -119,6 +119,13 @@ class Folder:
         give_to_system_user(folder)
         return folder
 
+    def sweep_unfinished(self) -> None:
+        """Erase what a killed keeper had not finished writing or sending. Only for the one that keeps the archive now."""
+        outbox = self.root / "outbox"
+        for path in [*outbox.glob("*"), *self.root.glob(".*.*"), *(self.root / "sums").glob(".*.*")]:
+            if path.is_file():
+                path.unlink(missing_ok=True)
+
     def gap(self) -> datetime | None:
         """When the log last began anew: what was taken before stands on the log of before."""
         with suppress(FileNotFoundError, ValueError):

@@ -52,6 +52,7 @@ class Keeper:
         """Until `stopping` is set. Raises ArchiveRuns."""
         self.folder.prepare()
         with self._alone():
+            self.folder.sweep_unfinished()
             self._remember()
             threads = [threading.Thread(target=self._again_and_again, args=arguments, name=arguments[0]) for arguments in self._duties()]
             for thread in threads:

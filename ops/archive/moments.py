@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,15 +15,15 @@ from django.utils.translation import gettext_noop as _
 from psycopg2 import sql
 
 from ops.archive.data import State
-from ops.archive.errors import OutsideWindow
+from ops.archive.errors import OutsideWindow, RecoveryFailed
 from ops.archive.folder import Folder
 from ops.archive.offsite import Offsite, clusters, is_set_up
 from ops.archive.recovery import Material, material, recovered
-from ops.archive.source import Source, source_of_settings
+from ops.archive.source import Source, first_line, source_of_settings
 from ops.backups.actions import file_of, keep_snapshot
 from ops.backups.bundles.writing import Schema
 from ops.backups.models import Backup
-from ops.postgres.servers import connect
+from ops.postgres.servers import Server, connect
 from tenants.queries import ref_by_uuid
 from tenants.refs import REF_NAMES, TenantRef
 from tenants.snapshots import snapshot_elsewhere
@@ -68,7 +68,7 @@ def take_moment(*, cafeteria_uuid: UUID, at: datetime, step: Step = lambda _frac
     wait_for_log(found, source, at, step=lambda: step(0.02, "log"))
     with (
         recovered(found, at, user=source.user, database=source.database, step=step) as server,
-        closing(connect(server, source.database)) as own,
+        _reading(server, source.database) as own,
     ):
         ref, schema = _as_it_was(own, live, at)
         with snapshot_elsewhere(own, ref, taken_at=at) as moment:
@@ -110,6 +110,16 @@ def offsite_of_settings(folder: Folder) -> Offsite | None:
         return Offsite(cards[-1].system_identifier)
     found = clusters()
     return Offsite(found[-1]) if found else None
+
+
+@contextmanager
+def _reading(server: Server, database: str) -> Iterator[Any]:
+    """A connection to the recovered server. Raises RecoveryFailed when that is gone in the block."""
+    try:
+        with closing(connect(server, database)) as own:
+            yield own
+    except psycopg2.Error as error:  # Django's own connection raises others.
+        raise RecoveryFailed(f"it was gone while it was read ({first_line(error)}).") from error
 
 
 def _material(at: datetime) -> Material:

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import psycopg2
@@ -128,7 +129,8 @@ def assemble(found: Material, card: Card, data: Path, scratch: Path, *, step: St
     if process.returncode:
         if "No space left" in said:
             raise OSError(f"The disk is full: {said.strip()[-200:]}")
-        raise RecoveryFailed(f"pg_combinebackup: {said.strip()[-300:]}")
+        ended_by = f"it was ended by {Signals(process.returncode * -1).name}." if process.returncode < 0 else ""
+        raise RecoveryFailed(f"pg_combinebackup: {said.strip()[-300:] or ended_by}")
     (data / "card.json").unlink(missing_ok=True)
     return data
 

@@ -12,6 +12,8 @@ BENCHES = {
     "tenancy": "tests.bench.tenants",
     "restores": "tests.bench.restores",
     "moments": "tests.bench.moments",
+    "archive": "tests.bench.archive",
+    "archive_deaths": "tests.bench.archive.deaths",
     "money_back": "tests.bench.restores.money_back",
     "restore_deaths": "tests.bench.restores.deaths",
     "restore_under_load": "tests.bench.restores.under_load",
