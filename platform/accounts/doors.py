@@ -5,18 +5,21 @@
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any, Literal
+from urllib.parse import urlencode
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 
 from accounts.realm import platform_realm
 from core.doors import Bearer, Door, OptionalBearer, Rule, View, anyone, bearer_token, check_page, declared, refusal
 from core.errors import AppError
 from core.identity.callers import Caller
 from core.identity.errors import InvalidToken
-from core.sessions import remembered
+from core.sessions import proved_within, remembered
 from core.tokens import PLATFORM, read_access
 
 type Access = Literal["anyone", "signed_in", "owner", "admin"]
@@ -28,8 +31,15 @@ RULES: dict[str, Rule] = {
 }
 
 
-def page(*, access: Access) -> Callable[[View], Door]:
-    """Whoever is signed in is `request.person`. Others are sent to sign in, or get a page that says they may not."""
+WHAT_IT_IS_ABOUT = ("backup", "at")  # fields of a form whose page needs them in its address
+PROOF_LIFE = timedelta(minutes=15)  # of a password, for pages that ask for one given lately
+
+
+def page(*, access: Access, proof: bool = False) -> Callable[[View], Door]:
+    """Whoever is signed in is `request.person`. Others are sent to sign in, or get a page that says they may not.
+
+    With `proof`, whoever has not given the password within PROOF_LIFE is asked for it first, and comes back to this page.
+    """
 
     def decorate(view: View) -> Door:
         @wraps(view)
@@ -37,6 +47,8 @@ def page(*, access: Access) -> Callable[[View], Door]:
             try:
                 load_person(request)
                 check_page(request, RULES.get(access))
+                if proof and not proved_within(request, PROOF_LIFE):
+                    return _to_proof(request)
                 return view(request, *args, **kwargs)
             except AppError as error:
                 return refusal(request, error)
@@ -44,6 +56,13 @@ def page(*, access: Access) -> Callable[[View], Door]:
         return declared(door, access)
 
     return decorate
+
+
+def _to_proof(request: HttpRequest) -> HttpResponseRedirect:
+    """Back to where the form was, which says anew what it does: nothing that was sent is done by a redirect."""
+    kept = {name: request.POST[name][:80] for name in WHAT_IT_IS_ABOUT if name in request.POST}
+    back = f"{request.path}?{urlencode(kept)}" if kept else request.get_full_path()
+    return HttpResponseRedirect(f"{reverse('confirm_password')}?{urlencode({'next': back})}")
 
 
 def load_person(request: HttpRequest) -> None:

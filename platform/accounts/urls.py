@@ -10,6 +10,7 @@ urlpatterns = [
     path("sign-out", views.sign_out, name="sign_out"),
     path("password/forgotten", views.forgotten_password, name="forgotten_password"),
     path("password/new", views.choose_password, name="choose_password"),
+    path("password/confirm", views.confirm_password, name="confirm_password"),
     path("password", views.change_password, name="change_password"),
     path("sign-out-everywhere", views.sign_out_everywhere, name="sign_out_everywhere"),
     path("home", views.home, name="home"),

@@ -68,6 +68,12 @@ def change_password(request: HttpRequest) -> HttpResponse:
 
 
 @page(access="signed_in")
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirm_password(request: HttpRequest) -> HttpResponse:
+    return pages.confirm_password_page(request, platform_realm, home=reverse("home"), template="accounts/confirm_password.html")
+
+
+@page(access="signed_in")
 @require_POST
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     return pages.sign_out_everywhere_page(request, platform_realm, home=reverse("sign_in"))

@@ -4,6 +4,8 @@ The session holds the cart, the CSRF secret, flashes and the sign-in's id. It is
 not read.
 """
 
+import time
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -20,6 +22,7 @@ from core.identity.callers import Claims
 
 LARGEST = 3_800  # bytes of the cookie's value: browsers keep 4,096 for name, value and attributes
 SIGN_IN = "sign_in"
+PROVED_AT = "proved_at"  # seconds of the epoch: when whoever is signed in last gave the password
 
 
 class SessionTooLarge(AppError):
@@ -72,7 +75,18 @@ def audience_of(request: HttpRequest) -> str:
 def remember_sign_in(request: HttpRequest, who: Claims) -> None:
     """This browser is signed in from here on. Keeps the cart; changes the CSRF secret, so that one planted before is worthless."""
     request.session[SIGN_IN] = [who.session_id.hex, who.account_id, who.token_version]
+    note_proof(request)
     rotate_token(request)
+
+
+def note_proof(request: HttpRequest) -> None:
+    """Whoever is signed in has just proven who they are."""
+    request.session[PROVED_AT] = int(time.time())
+
+
+def proved_within(request: HttpRequest, life: timedelta) -> bool:
+    proved_at = request.session.get(PROVED_AT)
+    return isinstance(proved_at, int) and 0 <= time.time() - proved_at < life.total_seconds()
 
 
 def forget_sign_in(request: HttpRequest) -> None:

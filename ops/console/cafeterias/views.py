@@ -79,7 +79,7 @@ def resume(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     return _moved(request, cafeteria_id, actions.resume_cafeteria, _("The site is open again."))
 
 
-@page(access="admin")
+@page(access="admin", proof=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def close(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """Says what closing means, and asks for the address to be typed; POST closes."""

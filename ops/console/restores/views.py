@@ -50,7 +50,7 @@ def history(request: HttpRequest) -> HttpResponse:
     return show(request, "restores", PLACE, lines=lines, page=found, shop=cafeteria)
 
 
-@page(access="admin")
+@page(access="admin", proof=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def restore(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """What a restore of `backup` does, and the form that begins it once the address is typed."""
@@ -140,7 +140,7 @@ def cancel(request: HttpRequest, restore_id: UUID) -> HttpResponse:
     return redirect("console_restore", restore_id)
 
 
-@page(access="admin")
+@page(access="admin", proof=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def undo(request: HttpRequest, restore_id: UUID) -> HttpResponse:
     """Says what undoing does, and asks for the address to be typed; POST begins it."""

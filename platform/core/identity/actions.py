@@ -160,6 +160,17 @@ def change_password(realm: Realm, *, caller: Caller, current: str, new: str, add
         return set_password(realm, account, encoded=encoded)
 
 
+def confirm_password(realm: Realm, *, caller: Caller, password: str, address: str) -> None:
+    """Whether it is still the caller at the device. Failures count as those of signing in. Raises WrongCredentials, TooManyAttempts."""
+    brakes = [throttle.account_brake(realm.space, caller.email), throttle.address_brake(address)]
+    throttle.take_attempt(brakes)
+    with realm.scope():
+        account = _active_accounts(realm).filter(pk=caller.id).first()
+    if not passwords.matches(password, account.password if account else None) or account is None:
+        raise WrongCredentials
+    throttle.give_back(brakes)
+
+
 def set_password(realm: Realm, account: Account, *, encoded: str) -> SignedIn:
     """Inside the scope. The account's sessions and tokens end; the one that is returned is new."""
     version = account.token_version + 1

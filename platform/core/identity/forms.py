@@ -54,6 +54,12 @@ class ChangePasswordForm(forms.Form):
     )
 
 
+class ConfirmPasswordForm(forms.Form):
+    current = forms.CharField(
+        label=_("Password"), max_length=1_000, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )
+
+
 class ForgottenPasswordForm(forms.Form):
     email = forms.CharField(
         label=_("E-mail"),

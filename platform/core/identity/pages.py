@@ -16,9 +16,17 @@ from core.errors import AppError, NotFound, TooManyAttempts
 from core.flash import flash
 from core.identity import actions, recovery
 from core.identity.errors import EmailTaken, ResetLinkInvalid, WeakPassword, WrongCredentials
-from core.identity.forms import ChangePasswordForm, ForgottenPasswordForm, NewPasswordForm, SignInForm, SignUpForm, mark_wrong_fields
+from core.identity.forms import (
+    ChangePasswordForm,
+    ConfirmPasswordForm,
+    ForgottenPasswordForm,
+    NewPasswordForm,
+    SignInForm,
+    SignUpForm,
+    mark_wrong_fields,
+)
 from core.identity.realm import Realm
-from core.sessions import forget_sign_in, remember_sign_in
+from core.sessions import forget_sign_in, note_proof, remember_sign_in
 from core.throttle import client_address
 
 RESET_LINK = "reset_link"  # the session's key for the token of a mail's link
@@ -85,6 +93,22 @@ def change_password_page(request: HttpRequest, realm: Realm, *, home: str, templ
         return _form_page(request, template, form, failed, back=home)
     flash(request, _("Your password is changed. Other devices are signed out."))
     return HttpResponseRedirect(home)
+
+
+def confirm_password_page(request: HttpRequest, realm: Realm, *, home: str, template: str) -> HttpResponse:
+    """The password once more, before what cannot easily be taken back; then on to `next`."""
+    form = ConfirmPasswordForm(request.POST or None)
+    if request.method != "POST":
+        return _form_page(request, template, form, back=home)
+
+    def complete() -> None:
+        password = form.cleaned_data["current"]
+        actions.confirm_password(realm, caller=person_of(request), password=password, address=client_address(request))
+        note_proof(request)
+
+    failed = tried(form, complete)
+    onward = safe_next(request, home)
+    return _form_page(request, template, form, failed, back=home) if failed is not None else HttpResponseRedirect(onward)
 
 
 def forgotten_password_page(request: HttpRequest, realm: Realm, *, enqueue_mail: Callable[[int, str, str], object]) -> HttpResponse:
