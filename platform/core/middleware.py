@@ -83,7 +83,7 @@ def _add_headers(request: HttpRequest, response: HttpResponseBase, request_id: s
         response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
     headers = response.headers
     for name, value in HEADERS.items():
-        headers[name] = value
+        headers.setdefault(name, value)  # A page whose address is a secret says more of its own.
     if settings.HTTPS:
         headers["Strict-Transport-Security"] = HSTS
     if request.path_info.startswith("/static/") and response.status_code < 400:
