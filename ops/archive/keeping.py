@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fcntl import LOCK_EX, LOCK_NB, flock
 
@@ -119,9 +120,13 @@ class Keeper:
         )
 
     def _note_state(self) -> None:
+        """While nothing has come yet, what was true before, and what keeps it from coming."""
         if self.receiver.received_until is not None:
             self.source.system_identifier  # noqa: B018 - known from now on
             self.folder.note_state(self.state())
+        else:
+            now = datetime.now(UTC).isoformat()
+            self.folder.note_state(replace(self.folder.state() or State(at=now), at=now, problem=self.receiver.problem))
 
     def _remember(self) -> None:
         before = self.folder.state()

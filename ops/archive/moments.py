@@ -88,7 +88,7 @@ def wait_for_log(found: Material, source: Source, at: datetime, *, step: Callabl
         return
     if at > now:
         raise OutsideWindow(_("it is in the future."))
-    here = found.folder.state() is not None
+    here = _until(found.folder.state(), here=True) is not None
     deadline = time.monotonic() + (ARRIVAL_SECONDS if here else ARRIVAL_OFFSITE_SECONDS)
     while not (_has_come(source, position) if here else _is_offsite(found.offsite, now)):
         state = found.folder.state() if here else found.offsite.state() if found.offsite else None
