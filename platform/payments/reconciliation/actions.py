@@ -263,12 +263,23 @@ def sweep_seller(seller: Seller) -> int:
 
 
 def _take_page(seller: Seller, outside: Gateway, page: SearchPage, seen: set[str]) -> None:
-    """Fetch and take in what is ours of it. Raises GatewayUnavailable for one of ours that cannot be read."""
+    """Fetch and take in what is ours of it. Raises GatewayUnavailable for one of ours that cannot be read.
+
+    Nearly all of a day's payments are known by then as they stand: those are not asked for again.
+    """
     if any(reference.startswith(PREFIX) for reference in page.unreadable):
         raise GatewayUnavailable
-    for found in page.charges:
-        if found.reference.startswith(PREFIX) and found.mp_id not in seen:
+    ours = [found for found in page.charges if found.reference.startswith(PREFIX)]
+    known = dict(
+        Charge.objects.filter(
+            cafeteria_uuid=seller.cafeteria_uuid, collector_id=seller.mp_user_id, mp_id__in=[found.mp_id for found in ours]
+        ).values_list("mp_id", "last_updated")
+    )
+    for found in ours:
+        if found.mp_id not in seen:
             seen.add(found.mp_id)
+            if found.mp_id in known and known[found.mp_id] >= found.last_updated:
+                continue
             try:
                 record_charge(seller=seller, snapshot=outside.charge(found.mp_id))
             except ChargeNotFound:  # found and yet not there: nothing is known of it

@@ -130,6 +130,19 @@ def test_one_of_ours_that_cannot_be_read_fails_it_and_is_told(till: Till, monkey
     assert till.open_alerts() == []
 
 
+def test_what_is_known_as_it_stands_is_not_asked_for_again(till: Till) -> None:
+    """A day has thousands of payments, of which a handful has changed without a word."""
+    known, moved = (till.pay(till.checkout(till.order())) for _ in range(2))
+    for mp_id in (known, moved):
+        till.told(mp_id)
+    till.emulator.transition(moved, "partially_refunded", amount=100)
+    before = {mp_id: len(till.emulator.entries("request", path=f"/v1/payments/{mp_id}")) for mp_id in (known, moved)}
+    assert sweep_seller(till.seller) == 2
+    asked = {mp_id: len(till.emulator.entries("request", path=f"/v1/payments/{mp_id}")) - count for mp_id, count in before.items()}
+    assert asked == {known: 0, moved: 1}
+    assert till.charge(moved).refunded == 100
+
+
 def unreadable(monkeypatch: pytest.MonkeyPatch, reference: str, *, shown: str | None) -> None:
     """What the search answers of the reference has no amount."""
     search = MercadoPago._search
