@@ -52,6 +52,12 @@ class Fleet:
     restores: list[Restore]  # under way
 
     @property
+    def going_back(self) -> list[tuple[Restore, str]]:
+        """Those under way, each with its cafeteria's name."""
+        names = {standing.cafeteria.id: standing.cafeteria.name for standing in self.standings}
+        return [(restore, names.get(restore.cafeteria_id, str(restore.cafeteria_id))) for restore in self.restores]
+
+    @property
     def backed_up(self) -> int:
         return sum(standing.ok for standing in self.standings)
 

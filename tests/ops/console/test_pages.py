@@ -233,3 +233,16 @@ def test_the_fleet_is_migrated_from_here(desk: Desk, shop: Cafeteria) -> None:
     first, second = (desk.send("/console/migrations/run", key=key)["Location"] for _ in range(2))
     assert first == second
     assert "Migrate the fleet" in desk.read(first)
+
+
+def test_home_names_who_goes_back_and_says_when_jobs_are_late(desk: Desk, shop: Cafeteria) -> None:
+    beat()
+    Restore.objects.create(
+        cafeteria_uuid=shop.uuid, cafeteria_id=shop.pk, started_at=timezone.now(), parts=["database"], requested_by="Ops"
+    )
+    job = enqueue("ops.backups.jobs.backup", queue="long", cafeteria_uuid=shop.uuid, kind="manual")
+    assert "are late" not in desk.read("/console/")
+    Job.objects.filter(pk=job.pk).update(run_after=timezone.now() - timedelta(hours=3))
+    page = desk.read("/console/")
+    assert re.search(rf"Restores under way.*>{re.escape(shop.name)}<", page, re.DOTALL)
+    assert "Jobs of the queue long are late" in page
