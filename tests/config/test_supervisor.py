@@ -161,7 +161,9 @@ def test_make_alone_may_be_told_to_stop(tmp_path: Path, number: signal.Signals) 
     (tmp_path / "run.py").write_text(f"from pathlib import Path\n{script}")
     (tmp_path / "Makefile").write_text(f"run:\n\t@{sys.executable} run.py\n")
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    with subprocess.Popen(("make", "run"), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as make:
+    with subprocess.Popen(
+        ("env", "--default-signal=INT", "make", "run"), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as make:
         running = Running(make)
         try:
             (process,) = running.wait_for("web")

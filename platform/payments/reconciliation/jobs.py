@@ -1,7 +1,8 @@
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import structlog
 from django.db import DatabaseError
+from django.utils import timezone
 
 from core.errors import AppError
 from core.jobs import JobPostponed, JobRun, Json, enqueue
@@ -15,6 +16,7 @@ log = structlog.get_logger()
 SILENCES = 5  # of one cafeteria's account after the other: Mercado Pago is down
 ASK_LATER = timedelta(minutes=30)
 SWEEP_ATTEMPTS = 10  # each goes on where the one before was killed
+SWEEP_FOR, SWEEP_AGAIN = timedelta(hours=20), timedelta(minutes=2)  # then the next day's begins
 
 
 def check_payments(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
@@ -39,13 +41,19 @@ def sweep(run: JobRun) -> Json:
             max_attempts=SWEEP_ATTEMPTS,
             idempotency_key=f"{run.job_id}:{seller_id}",
             seller_id=seller_id,
+            until=(timezone.now() + SWEEP_FOR).isoformat(),
         )
     return {"sellers": len(sellers), "refunds_waiting": actions.remind_of_refunds()}
 
 
-def sweep_account(run: JobRun, *, seller_id: int) -> Json:  # noqa: ARG001 - every job takes its run
-    """One account's changes; goes on where it was killed."""
-    return {"charges": actions.sweep_account(seller_id)}
+def sweep_account(run: JobRun, *, seller_id: int, until: str) -> Json:  # noqa: ARG001 - every job takes its run
+    """One account's changes; goes on where it was killed. While Mercado Pago does not answer it comes again, up to that moment."""
+    try:
+        return {"charges": actions.sweep_account(seller_id)}
+    except GatewayUnavailable:
+        if timezone.now() > datetime.fromisoformat(until):
+            raise
+        raise JobPostponed(delay=SWEEP_AGAIN) from None
 
 
 def state_days(run: JobRun) -> Json:

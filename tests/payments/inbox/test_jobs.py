@@ -1,6 +1,9 @@
 """The jobs as the queue runs them."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from core.jobs import enqueue
 from core.jobs.models import Job
@@ -45,6 +48,21 @@ def test_a_refund_that_mercado_pago_does_not_answer_comes_again(committed_till: 
     job = ran("payments.ledger.jobs.send_refund")
     assert (job.state, job.attempts, till.refunded(mp_id)) == ("queued", 1, 0)
     assert (ran("payments.ledger.jobs.send_refund").state, till.refunded(mp_id)) == ("succeeded", 1000)
+
+
+def test_a_sweep_that_mercado_pago_does_not_answer_comes_again_soon(committed_till: Till) -> None:
+    """It does not use up its attempts: those are for workers that die."""
+    till = committed_till
+    till.pay(till.checkout(till.order()))
+    enqueue("payments.reconciliation.jobs.sweep")
+    ran("payments.reconciliation.jobs.sweep")
+    till.emulator.fault("status_500", None, match={"path": "search"})
+    job = ran("payments.reconciliation.jobs.sweep_account")
+    assert (job.state, job.attempts) == ("queued", 0)
+    assert job.run_after < timezone.now() + timedelta(minutes=3)
+    Job.objects.filter(pk=job.pk).update(arguments={**job.arguments, "until": "2026-01-01T00:00:00+00:00"}, run_after=timezone.now())
+    job = ran("payments.reconciliation.jobs.sweep_account")
+    assert (job.state, job.attempts) == ("queued", 1)  # as any job that fails: the day is over
 
 
 def test_the_periodic_ones(committed_till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
