@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,11 @@ class Copy:
         """The processes by what they are; those of web and the clusters with the parent first."""
         found: dict[str, list[psutil.Process]] = {}
         for child in psutil.Process(self.process.pid).children():
-            line = " ".join(child.cmdline())
-            for name, mark in MARKS.items():
-                if mark in line:
-                    found[name] = [child, *child.children(recursive=True)]
+            with suppress(psutil.Error):  # It has just ended.
+                line = " ".join(child.cmdline())
+                for name, mark in MARKS.items():
+                    if mark in line:
+                        found[name] = [child, *child.children(recursive=True)]
         if (server := running_server(self.folder)) is not None:
             postmaster = psutil.Process(server.pid)
             found["postgres"] = [postmaster, *postmaster.children()]

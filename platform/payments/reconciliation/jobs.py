@@ -27,7 +27,7 @@ def check_payments(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its r
     wake_inbox()
     looked = actions.check_due_payments()
     if not looked.is_over:
-        enqueue("payments.reconciliation.jobs.check_payments")
+        enqueue("payments.reconciliation.jobs.check_payments", max_attempts=SWEEP_ATTEMPTS)
     return {"checked": looked.checked, "failed": looked.failed, "expired": looked.expired}
 
 
