@@ -57,6 +57,16 @@ def test_an_owner_opens_a_customer_pays_and_an_admin_looks(stack: Stack) -> None
     assert "luna" in admin.open(f"{stack.url}/console/cafeterias").text
 
 
+def test_a_header_with_an_underscore_passes_for_no_other(stack: Stack) -> None:
+    """To the product X_Forwarded_For and X-Forwarded-For are one name: the proxy lets none of the first through."""
+    told = {
+        name: stack.client().get(f"{stack.url}/", headers={name: "request-of-mine"}).headers["X-Request-ID"]
+        for name in ("X-Request-ID", "X_Request_Id")
+    }
+    assert told["X-Request-ID"] == "request-of-mine"
+    assert told["X_Request_Id"] != "request-of-mine"
+
+
 def test_a_cafeterias_own_domain_gets_a_certificate_and_no_other_host_does(stack: Stack) -> None:
     stack.manage("open_smoke_cafeteria", "smoke")
     with stack.client() as client:
