@@ -38,6 +38,7 @@ def _walk(stack: Stack) -> None:
     done = _timed("smoke tests", lambda: smoke(stack))
     if done.returncode:
         sys.exit(done.stdout)
+    _timed("Prometheus has scraped both web servers", stack.start_prometheus)
     place = _timed("an owner signs up, opens, connects, writes", lambda: open_a_cafeteria(stack, "luna"))
     _timed("a guest orders and pays, until it is paid", lambda: order_and_pay(stack, place))
     _timed("an admin signs in", lambda: admin_looks(stack, "root@comanda.example"))

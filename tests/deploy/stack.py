@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,7 +27,16 @@ from tests.deploy.compose import REPOSITORY, compose, env_file
 from tests.smoke.client import session
 
 DOMAIN = "comanda.test"
-PORTS = {"proxy": 8443, "web-a": 8000, "web-b": 8000, "postgres": 5432, "pgbouncer": 6432, "s3": 8333, "mercadopago": 8080}
+PORTS = {
+    "proxy": 8443,
+    "web-a": 8000,
+    "web-b": 8000,
+    "postgres": 5432,
+    "pgbouncer": 6432,
+    "s3": 8333,
+    "mercadopago": 8080,
+    "prometheus": 9090,
+}
 SECRETS = {
     "email_url": "",
     "slack_webhook_url": "",
@@ -253,6 +263,17 @@ class Stack:
         for service in services or ("worker-short", "worker-long"):
             self.start(service, sys.executable, *self.services[service]["command"][1:])
 
+    def start_prometheus(self) -> None:
+        """With the compose file's configuration and rules, until it has scraped both web servers. Debian's program."""
+        folder, address = self.folder / "etc" / "prometheus", f"{self.address('prometheus')}:9090"
+        shutil.copytree(REPOSITORY / "deploy" / "prometheus", folder)
+        path = folder / "prometheus.yml"
+        text = path.read_text().replace("localhost:9090", address).replace(": 15s", ": 2s").replace(": 10s", ": 2s")
+        path.write_text(self.here(text, "prometheus"))
+        options = (f"--config.file={path}", f"--storage.tsdb.path={self.folder / 'prometheus'}", f"--web.listen-address={address}")
+        self.start("prometheus", "prometheus", *options)
+        wait_for(lambda: scraped(address) == {"comanda": 2, "prometheus": 1}, what="Prometheus", log=lambda: self.log("prometheus"))
+
     def start_proxy(self) -> None:
         address = self.address("proxy")
         more: dict[str, Any] = {}
@@ -332,6 +353,15 @@ def takes(address: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(2)
         return probe.connect_ex((address, port)) == 0
+
+
+def scraped(address: str) -> dict[str, int]:
+    """How many of each job's targets Prometheus finds up."""
+    try:
+        found = requests.get(f"http://{address}/api/v1/targets", timeout=5).json()["data"]["activeTargets"]
+    except (requests.RequestException, ValueError):
+        return {}
+    return dict(Counter(target["labels"]["job"] for target in found if target["health"] == "up"))
 
 
 def answers(url: str) -> bool:
