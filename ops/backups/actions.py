@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
@@ -191,7 +192,7 @@ def file_of(backup: Backup) -> Path:
 
 def forget_old_backups(*, cafeteria_uuid: UUID) -> int:
     """Erase what the retention lets go: all of two days, then the newest of 7 days, 4 weeks and 12 months; how many."""
-    backups = list(Backup.objects.filter(cafeteria_uuid=cafeteria_uuid).order_by("-taken_at"))
+    backups = list(Backup.objects.filter(cafeteria_uuid=cafeteria_uuid).order_by("-taken_at").defer("manifest"))
     keep = kept_of([(backup.pk, backup.kind, backup.taken_at) for backup in backups], now=timezone.now())
     in_use = set(Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, finished_at=None).values_list("backup_id", flat=True))
     in_use |= set(Clone.objects.filter(cafeteria_uuid=cafeteria_uuid, finished_at=None).values_list("backup_id", flat=True))
@@ -205,6 +206,13 @@ def forget_old_backups(*, cafeteria_uuid: UUID) -> int:
                 OffsiteErasure.objects.get_or_create(key=backup.offsite_key, defaults={"since": timezone.now()})
             backup.delete()
     return len(gone)
+
+
+def forget_where_no_turn_comes() -> int:
+    """The retention of those that take no backups by turns any more, as closed ones and copies; how many it let go."""
+    turning = fingerprints()
+    found = Backup.objects.order_by().values_list("cafeteria_uuid", flat=True).distinct()
+    return sum(forget_old_backups(cafeteria_uuid=uuid) for uuid in found if str(uuid) not in turning)
 
 
 def kept_of(backups: Iterable[tuple[UUID, str, datetime]], *, now: datetime) -> set[UUID]:
@@ -235,12 +243,13 @@ def is_set_up() -> bool:
 
 
 def tell_of_old_ones() -> int:
-    """An alert for each open cafeteria whose newest backup is older than it may be; how many."""
+    """An alert for each open cafeteria whose newest backup is older than it may be, or that never had one; how many."""
     limit = timezone.now() - TOO_OLD
-    old = BackupTurn.objects.filter(newest_at__lt=limit) | BackupTurn.objects.filter(newest_at=None, due_at__lt=limit)
+    # Not by due_at: that moves on with every attempt, also where each of them fails.
+    old = BackupTurn.objects.filter(Q(newest_at__lt=limit) | Q(newest_at=None)).values("cafeteria_uuid")
     told = 0
-    for cafeteria in Cafeteria.objects.filter(uuid__in=old.values("cafeteria_uuid")).exclude(status=Cafeteria.Status.CLOSED):
-        detail = f"The newest backup of {cafeteria.slug} is older than {TOO_OLD}. See its jobs."
+    for cafeteria in Cafeteria.objects.filter(uuid__in=old, created_at__lt=limit).exclude(status=Cafeteria.Status.CLOSED):
+        detail = f"The newest backup of {cafeteria.slug} is older than {TOO_OLD}, or there is none. See its jobs."
         raise_alert(kind="backups.too_old", cafeteria_uuid=cafeteria.uuid, detail=detail, severity="critical")
         told += 1
     return told

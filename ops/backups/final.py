@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from django.db import DatabaseError
+
 from core.alerts.actions import raise_alert, resolve_alerts
 from core.errors import AppError
 from core.jobs import enqueue
@@ -39,11 +41,12 @@ def take_final_backup(cafeteria_uuid: UUID) -> Backup:
             enqueue_media_of(final)
         if final.proven_at is None:
             prove_backup(final)
-    except (AppError, OSError) as error:
+    except (AppError, DatabaseError, OSError) as error:
         detail = f"The cafeteria was closed and has no proven last backup, so its data is not dropped: {error}"
         raise_alert(kind=FINAL_MISSING, cafeteria_uuid=cafeteria_uuid, detail=detail, severity="critical")
         raise
-    resolve_alerts(kind=FINAL_MISSING, cafeteria_uuid=cafeteria_uuid)
+    for kind in (FINAL_MISSING, "backups.too_old"):  # No turn will take a newer one.
+        resolve_alerts(kind=kind, cafeteria_uuid=cafeteria_uuid)
     forget_old_backups(cafeteria_uuid=cafeteria_uuid)
     return final
 

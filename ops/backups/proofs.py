@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from decimal import Decimal
 from secrets import token_hex
 
@@ -25,7 +24,6 @@ from tenants.models import Cafeteria
 from tenants.queries import ref_by_uuid
 
 log = structlog.get_logger()
-PROVEN_FOR = timedelta(hours=20)  # Once a day, with room for the time that it takes.
 
 type Step = Callable[[float, str], None]
 

@@ -12,9 +12,21 @@ from pytest_django.fixtures import Settings
 from core.alerts.models import Alert
 from core.jobs import enqueue
 from core.jobs.models import Job
+from core.jobs.run import Claim, JobRun
 from core.jobs.runner import run_job
-from ops.backups import actions
-from ops.backups.actions import claim_due_turns, file_of, fingerprints, forget_old_backups, kept_of, sweep_files, take_backup, take_turn
+from ops.backups import actions, jobs
+from ops.backups.actions import (
+    claim_due_turns,
+    file_of,
+    fingerprints,
+    forget_old_backups,
+    forget_where_no_turn_comes,
+    kept_of,
+    sweep_files,
+    take_backup,
+    take_turn,
+    tell_of_old_ones,
+)
 from ops.backups.bundles.reading import read_manifest
 from ops.backups.errors import BackupsNotSetUp, BundleRefused
 from ops.backups.models import Backup, BackupTurn
@@ -22,6 +34,7 @@ from ops.backups.proofs import prove_backup, prove_due_backups
 from ops.backups.queries import standings
 from shop.menu.models import Product
 from shop.menu.pictures.actions import picture_key, store_picture, use_picture
+from tenants.models import Cafeteria
 from tenants.pulse import bump_menu
 from tenants.scope import tenant_scope
 from tests.ops.backups.bundles import Members, members_of, put_together
@@ -168,6 +181,50 @@ def test_a_backup_that_fails_is_counted_and_due_again(place: Place, monkeypatch:
     with pytest.raises(OSError, match="No space"):
         take_turn(cafeteria_uuid=place.ref.uuid, fingerprint="x")
     assert turn_of(place).failures == 1
+
+
+def test_one_that_never_had_a_backup_is_told(place: Place) -> None:
+    """However often it was tried: each attempt moves the next one on."""
+
+    def told() -> bool:
+        tell_of_old_ones()
+        return Alert.objects.filter(kind="backups.too_old", cafeteria_uuid=place.ref.uuid, resolved_at=None).exists()
+
+    claim_due_turns()
+    make_due(place)
+    assert claimed(place)
+    assert not told()  # It was opened just now.
+    Cafeteria.objects.filter(pk=place.ref.id).update(created_at=timezone.now() - timedelta(hours=3))
+    assert told()
+
+
+def test_a_tick_that_dies_loses_no_turn(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_arguments: object, **_options: object) -> None:
+        raise Killed
+
+    claim_due_turns()
+    make_due(place)
+    due = turn_of(place).due_at
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "enqueue", killed)
+        with pytest.raises(Killed):
+            jobs.tick(JobRun(Claim(job_id=uuid4(), token=uuid4(), kind="", queue="short", attempt=1, cafeteria_uuid=None, arguments={})))
+    assert turn_of(place).due_at == due
+
+
+def test_old_ones_go_where_no_turn_comes(place: Place) -> None:
+    """As from a closed cafeteria, or from a copy that somebody backed up by hand."""
+    moment = take_backup(cafeteria_uuid=place.ref.uuid, kind="moment")
+    long_ago = timezone.now() - timedelta(days=3)
+    Backup.objects.filter(pk=moment.pk).update(finished_at=long_ago, taken_at=long_ago)
+    take_backup(cafeteria_uuid=place.ref.uuid, kind="manual")
+    assert forget_where_no_turn_comes() == 0
+    Cafeteria.objects.filter(pk=place.ref.id).update(status="closed", closed_at=timezone.now())
+    assert forget_where_no_turn_comes() == 1
+    assert (file_of(moment).exists(), Backup.objects.filter(cafeteria_uuid=place.ref.uuid).count()) == (False, 1)
 
 
 def test_retention() -> None:
