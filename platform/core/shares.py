@@ -13,7 +13,7 @@ from threading import Lock
 MEMORY = 1.0  # seconds: what was used so long ago counts for 1/e. Short: until a hammer is noticed, the others wait behind it
 LOOK_EACH = 0.1  # seconds between two looks at everybody
 FAINT = 0.000_5  # of the process: below it, somebody counts as gone
-MOST = 10_000  # whom to remember at most
+MOST = 10_000  # whom to remember after a look at everybody; twice as many before the next one
 SMALL = 0.15  # of the process: who uses less never waits. Single requests of a busy machine must not make hogs
 HOG = 1.25  # times the mean: who has less is no hog, however busy the process is
 
@@ -33,6 +33,8 @@ class Shares:
         with self._lock:
             self._used[key] = (_faded(self._used.get(key), now) + seconds, now)
             self._total += seconds / MEMORY  # At once: until the next look, a waiting crowd would all be let in.
+            if len(self._used) > 2 * MOST:  # Nobody has asked for long, as nothing queues: whoever came since is remembered no longer.
+                self._look(now)
 
     def is_too_much(self, key: Hashable) -> bool:
         """Whether the next request of `key` has to wait, for the sake of others."""
