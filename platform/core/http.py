@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import wraps
+from itertools import islice
 from typing import Annotated, Any
 
 import ninja
@@ -46,6 +47,7 @@ class Schema(BaseModel):
 
 MISSPELT = 0.8  # how alike two names are from which on one is taken for the other
 LONGEST_NAME = 40  # of a field: what is longer resembles none
+MOST_UNKNOWN = 50  # names that are looked at: a body of a hundred thousand would take seconds of the process
 
 
 class Body(Schema):
@@ -57,8 +59,9 @@ class Body(Schema):
     @model_validator(mode="before")
     @classmethod
     def _no_misspelling(cls, given: Any) -> Any:
-        if isinstance(given, dict) and (unknown := given.keys() - cls.model_fields.keys()):
-            for name in sorted(str(one) for one in unknown if len(str(one)) <= LONGEST_NAME):
+        if isinstance(given, dict):
+            unknown = (name for one in given if (name := str(one)) not in cls.model_fields and len(name) <= LONGEST_NAME)
+            for name in sorted(islice(unknown, MOST_UNKNOWN)):
                 if meant := _resembled(name.lower(), cls.model_fields):
                     facts = {"unknown": name, "meant": meant}
                     raise PydanticCustomError("misspelt_field", "There is no field {unknown}. Is {meant} meant?", facts)

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from core import http
+from core.http import Body
 from payments.ledger.models import Refund
 from shop.orders.models import Order
 from tenants.scope import tenant_scope
@@ -64,6 +66,19 @@ def test_what_resembles_no_field_is_passed_over(world: World) -> None:
     body = {"items": [{"product_id": world.a.coffee, "quantity": 1, "unit_price": "0.01", "x" * 5_000: 1}], "total": "0.01", "id": 1}
     response = world.a.client("customer").post("/api/v1/orders", body, content_type="application/json")
     assert (response.status_code, response.json()["total"]) == (201, "1000.00")
+
+
+def test_a_body_of_very_many_fields_costs_no_more_than_one_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of them would hold up everybody else's requests for seconds."""
+    compared: list[str] = []
+
+    def note(name: str, *_: Any, **__: Any) -> list[str]:
+        compared.append(name)
+        return []
+
+    monkeypatch.setattr(http, "get_close_matches", note)
+    assert Body(**{f"{number:x}": 0 for number in range(10_000)}) == Body()
+    assert len(compared) == http.MOST_UNKNOWN
 
 
 @pytest.mark.parametrize(("field", "meant"), [("Price", "price"), ("stok", "stock"), ("avalable", "available")])
