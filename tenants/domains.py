@@ -1,11 +1,10 @@
 """A cafeteria's own domains, beside its subdomain of the platform. The proxy asks for a certificate only for hosts that are known here."""
 
 import re
-from threading import Lock
-from time import monotonic
 
 from django.conf import settings
 
+from core.shares import Buckets
 from tenants.errors import DomainReserved, InvalidDomain
 from tenants.routing import is_platform, normalise_host, resolve
 
@@ -14,7 +13,7 @@ LONGEST = 253
 MOST = 10  # of one cafeteria
 # Names that mean something on each machine or network by itself, and never somebody's site.
 SPECIAL = frozenset({"arpa", "home", "internal", "invalid", "lan", "local", "localdomain", "localhost", "onion"})
-LOOKS, AT_ONCE = 20.0, 40.0  # hosts looked up for the proxy, a second and in a burst, in each process: strangers choose what it asks
+LOOKS = 20.0  # hosts looked up for the proxy, a second, in each process, and twice as many at once: strangers choose what it asks
 
 
 def checked_domain(raw: str) -> str:
@@ -38,26 +37,7 @@ def in_ascii(domain: str) -> str:
         return ""
 
 
-class Bucket:
-    """So many a second, with a burst; for this process alone."""
-
-    def __init__(self, *, rate: float, burst: float) -> None:
-        self.rate, self.burst = rate, burst
-        self.left, self.at = burst, monotonic()
-        self._lock = Lock()
-
-    def take(self) -> bool:
-        with self._lock:
-            now = monotonic()
-            self.left = min(self.burst, self.left + (now - self.at) * self.rate)
-            self.at = now
-            if self.left < 1:
-                return False
-            self.left -= 1
-            return True
-
-
-looks = Bucket(rate=LOOKS, burst=AT_ONCE)
+looks = Buckets(rate=LOOKS)
 
 
 def is_served(raw: str) -> bool | None:
@@ -67,6 +47,6 @@ def is_served(raw: str) -> bool | None:
         return False
     if is_platform(host):
         return True
-    if not looks.take():
+    if not looks.take("proxy"):
         return None
     return resolve(host) is not None

@@ -10,9 +10,10 @@ from django.db import connection
 from django.test import Client
 
 from core.audit.models import AuditEntry
+from core.shares import Buckets
 from tenants import domains
 from tenants.actions import add_domain, close_cafeteria, remove_domain, suspend_cafeteria
-from tenants.domains import Bucket, checked_domain
+from tenants.domains import checked_domain
 from tenants.errors import CafeteriaNotFound, DomainReserved, DomainTaken, InvalidDomain, NoSuchDomain, TooManyDomains
 from tenants.models import Cafeteria, Domain
 from tests.world import Place, World
@@ -22,7 +23,7 @@ NAME = "www.cafe-luna.example"
 
 @pytest.fixture(autouse=True)
 def _full_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(domains, "looks", Bucket(rate=1_000, burst=1_000))
+    monkeypatch.setattr(domains, "looks", Buckets(rate=1_000, clock=lambda: 0.0))
 
 
 def name_at(host: str) -> tuple[int, bytes]:
@@ -162,20 +163,9 @@ def test_nobody_asks_through_the_proxy(world: World) -> None:
 
 
 def test_a_flood_of_strangers_names_ends_at_the_bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(domains, "looks", Bucket(rate=0, burst=3))
+    monkeypatch.setattr(domains, "looks", Buckets(rate=1.5, clock=lambda: 0.0))
     assert [asked(f"{number}.example") for number in range(5)] == [404, 404, 404, 429, 429]
     assert asked("localhost") == 200  # costs nothing, so it goes on
-
-
-def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(domains, "monotonic", lambda: now[0])
-    bucket = Bucket(rate=2, burst=2)
-    assert [bucket.take() for _ in range(3)] == [True, True, False]
-    now[0] += 0.5
-    assert [bucket.take() for _ in range(2)] == [True, False]
-    now[0] += 60
-    assert [bucket.take() for _ in range(3)] == [True, True, False]
 
 
 def test_the_command_adds_shows_and_removes(world: World) -> None:
