@@ -125,6 +125,25 @@ def with_password(name: str, password: str) -> str:
     return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
 
 
+def cache_server(name: str, *, password: str = "") -> str:
+    """The address of a server that speaks Redis' protocol, or nothing. No error quotes it: it may hold a password."""
+    value = text(name)
+    if not value:
+        return ""
+    hint = f"Write {name} as redis://host:6379/0, or rediss:// for TLS, and its password as CACHE_PASSWORD."
+    parts = urlsplit(value)
+    try:
+        parts.port  # noqa: B018 - reading it is the check
+    except ValueError:
+        raise ImproperlyConfigured(f"The port in {name} is not a number. {hint}") from None
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+        raise ImproperlyConfigured(f"{name} is not the address of a cache. {hint}")
+    if not password or parts.password:
+        return value
+    user, at, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user if at else ''}:{quote(password, safe='')}@{place}").geturl()
+
+
 def bucket(name: str) -> str:
     """The name of an S3 bucket, or nothing."""
     value = text(name)

@@ -181,7 +181,20 @@ STORAGES = {
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True  # Nobody asks for the others, and compressing them takes as long again.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")  # Large, and only for debuggers.
 
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "KEY_FUNCTION": "django_tenants.cache.make_key"}}
+# Each process keeps what it draws in its own memory; with CACHE_URL, all of them share what any of them has drawn (decision 0023).
+CACHE_URL = env.cache_server("CACHE_URL", password=env.text("CACHE_PASSWORD"))
+if CACHE_URL and RELEASE == "unreleased":
+    raise ImproperlyConfigured(
+        "CACHE_URL is set without COMANDA_RELEASE. Set it to the commit: one release must not show what another has drawn."
+    )
+CACHES = {
+    "default": {
+        "BACKEND": "core.shared_cache.SharedCache" if CACHE_URL else "django.core.cache.backends.dummy.DummyCache",
+        "LOCATION": CACHE_URL,
+        "KEY_PREFIX": RELEASE,
+        "KEY_FUNCTION": "django_tenants.cache.make_key",
+    }
+}
 
 # --- Cafeterias: what tenants, which stands below shop, calls by name --------------------------------------------------------
 # In the new cafeteria's scope, with email, full_name, platform_user_id.

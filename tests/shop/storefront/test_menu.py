@@ -1,21 +1,27 @@
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from shop.menu.actions import create_product, set_availability, set_stock, update_product
 from shop.menu.models import Category, Product
+from shop.storefront import queries
 from tenants.scope import tenant_scope
 from tests.shop.pages import HTMX, fill_cart, pause, visitor
+from tests.valkey import PASSWORD, Valkey, running_valkey
 from tests.world import World
 
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
-    cache.clear()
+    queries._drawn.clear()
 
 
 def test_the_menu_shows_each_category_and_product_with_its_price(world: World) -> None:
@@ -41,6 +47,39 @@ def test_the_menu_is_never_older_than_its_last_change(world: World) -> None:
     with tenant_scope(world.a.ref):
         update_product(product_id=world.a.coffee, price=Decimal(1100))
     assert "$\N{NO-BREAK SPACE}1.100" in client.get("/").content.decode()
+
+
+@pytest.fixture
+def shared_cache(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Valkey]:
+    with running_valkey(tmp_path) as valkey:
+        place = {"BACKEND": "core.shared_cache.SharedCache", "LOCATION": valkey.url.replace("//", f"//:{PASSWORD}@")}
+        settings.CACHES = {"default": place}
+        yield valkey
+        caches["default"].close()
+
+
+def test_what_another_process_has_drawn_is_not_drawn_again(world: World, shared_cache: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = Mock(wraps=queries._draw)
+    monkeypatch.setattr(queries, "_draw", draw)
+    pages, client = set(), visitor(world.a)
+    for language in ("es", "es", "en", "en"):
+        client.cookies["lang"] = language
+        queries._drawn.clear()  # as in a process that was just started
+        pages.add(client.get("/").content.decode().split('id="menu"')[1].split("</main>")[0])
+    assert (draw.call_count, len(pages)) == (2, 2)
+    queries._drawn.clear()
+    assert world.a.canary not in visitor(world.b).get("/").content.decode()
+    with tenant_scope(world.a.ref):
+        update_product(product_id=world.a.coffee, price=Decimal(1100))
+    assert "$\N{NO-BREAK SPACE}1.100" in visitor(world.a).get("/").content.decode()
+
+
+def test_without_the_shared_cache_the_page_is_drawn(world: World, shared_cache: Valkey) -> None:
+    page = visitor(world.a).get("/").content
+    shared_cache.stop()
+    queries._drawn.clear()
+    again = visitor(world.a).get("/")
+    assert (again.status_code, again.content.split(b'id="menu"')[1][:2000]) == (200, page.split(b'id="menu"')[1][:2000])
 
 
 def test_the_menu_page_costs_the_same_queries_with_three_and_with_three_hundred_products(world: World) -> None:
