@@ -9,8 +9,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 PRESENT = """SELECT
-    (SELECT json_object_agg(state, n) FROM (SELECT coalesce(state, 'other') AS state, count(*) AS n FROM pg_stat_activity
-        WHERE datname = current_database() GROUP BY 1) s),
+    (SELECT json_object_agg(state, n) FROM (SELECT CASE WHEN state IN ('active', 'idle', 'idle in transaction') THEN state ELSE 'other' END
+        AS state, count(*) AS n FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1) s),
     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
     (SELECT count(*) FROM pg_locks WHERE NOT granted),
     (SELECT coalesce(max(extract(epoch FROM now() - xact_start)), 0) FROM pg_stat_activity
@@ -20,6 +20,7 @@ PRESENT = """SELECT
             ELSE pg_current_wal_lsn() END, restart_lsn)) AS held FROM pg_replication_slots GROUP BY 1, 2) s),
     (SELECT failed_count FROM pg_stat_archiver),
     (SELECT deadlocks FROM pg_stat_database WHERE datname = current_database())"""
+NOBODY = {"active": 0, "idle": 0, "idle in transaction": 0, "other": 0}  # A series that comes and goes cannot be told from a gap.
 # Of all schemas: tens of thousands of tables at 1,000 cafeterias, so it is kept for long.
 SIZES = """SELECT pg_database_size(current_database()),
     (SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'),
@@ -34,7 +35,7 @@ class DatabaseCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         [(states, most, waiting, longest, slots, failed, deadlocks)] = rows(PRESENT)
-        yield labelled("comanda_database_connections", "Connections to this database, by what they do.", "state", states or {})
+        yield labelled("comanda_database_connections", "Connections to this database, by what they do.", "state", NOBODY | (states or {}))
         yield gauge("comanda_database_connections_limit", "Connections that the server takes.", most)
         yield gauge("comanda_database_locks_waiting", "Locks that somebody waits for.", waiting)
         yield gauge("comanda_database_longest_transaction_seconds", "Age of the oldest open transaction.", longest)
