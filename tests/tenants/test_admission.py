@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,17 +13,20 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from core import tokens
 from core.identity.callers import Claims
 from core.sessions import SIGN_IN, SessionStore
-from core.shares import MEMORY
+from core.shares import MEMORY, Buckets, Shares
 from tenants import routing
-from tenants.admission import DEAREST, SLOW, AdmissionMiddleware
+from tenants.admission import DEAREST, AdmissionMiddleware
 from tests.world import Place, World
 
 
 @pytest.fixture(autouse=True)
 def fair_shares(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On, and the process always with a queue before it, unless a test says otherwise."""
+    """On, and the process always with a queue before it, unless a test says otherwise. Time stands still: what was used does not fade."""
     settings.FAIR_SHARE_PERCENT = 50
     monkeypatch.setattr("tenants.admission.CROWD", -1.0)
+    monkeypatch.setattr("core.shares.LOOK_EACH", 0.0)
+    for kind in (Shares, Buckets):
+        monkeypatch.setattr(f"tenants.admission.{kind.__name__}", partial(kind, clock=lambda: 0.0))
 
 
 STRANGER, WIFI = "203.0.113.9", "198.51.100.7"
@@ -177,14 +181,15 @@ def test_what_a_request_costs_is_bounded_and_its_own(world: World) -> None:
     assert middleware.under_way == {}
 
 
-def test_the_last_thread_is_not_for_whoever_holds_all_others(world: World, settings: Settings) -> None:
+def test_the_last_thread_is_not_for_whoever_holds_all_others(world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.WEB_THREADS = 3
+    monkeypatch.setattr("tenants.admission.SLOW", slow := 3_600.0)
     middleware = AdmissionMiddleware(lambda request: HttpResponse("reached"))
     routing.resolve(world.a.host.split(":", maxsplit=1)[0])
     house, began = (world.a.ref.id, False), time.monotonic()
-    middleware.under_way = {1: (house, began - 2 * SLOW), 2: (house, began)}
+    middleware.under_way = {1: (house, began - 2 * slow), 2: (house, began)}
     assert answer(middleware, world.a).status_code == 200  # quick ones come and go
-    middleware.under_way = {1: (house, began - 2 * SLOW), 2: (house, began - 2 * SLOW)}
+    middleware.under_way = {1: (house, began - 2 * slow), 2: (house, began - 2 * slow)}
     assert answer(middleware, world.a).status_code == 429
     assert answer(middleware, world.b).status_code == 200
     assert answer(middleware, world.a, cookie=cookie_of(world.a, "cashier")).status_code == 200
