@@ -2,6 +2,7 @@
 
 import email.policy
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from tests.servers import free_port
+PATIENCE = 30  # seconds: on a busy machine
 
 
 class Mailbox:
@@ -32,16 +33,26 @@ class Mailbox:
         return "250 OK"
 
     def settings(self) -> dict[str, Any]:
-        options = {"host": "127.0.0.1", "port": self.port, "timeout": 5}
+        options = {"host": "127.0.0.1", "port": self.port, "timeout": PATIENCE}
         return {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": options}}
+
+
+class AnyPort(Controller):
+    """On a port that the system gives, which nobody can have taken meanwhile."""
+
+    def _trigger_server(self) -> None:
+        assert self.server is not None
+        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
 def mail_server() -> Iterator[Mailbox]:
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # It writes from a thread, past what pytest captures.
     box = Mailbox()
-    box.port = free_port()
-    server = Controller(box, hostname="127.0.0.1", port=box.port)
+    server = AnyPort(box, hostname="127.0.0.1", port=0, ready_timeout=PATIENCE)
     server.start()
+    box.port = server.port
     try:
         yield box
     finally:
@@ -73,7 +84,7 @@ def webhook_server() -> Iterator[Webhook]:
             """Nobody reads it."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     webhook.address = f"http://127.0.0.1:{server.server_port}/services/T0/B0/secretpart"
     try:
@@ -81,4 +92,4 @@ def webhook_server() -> Iterator[Webhook]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(PATIENCE)
