@@ -41,6 +41,8 @@ ACTIVE = (Phase.WAITING, Phase.BUILT, Phase.EXCHANGED)
 UNDO_FOR = timedelta(days=7)
 FENCE_SECONDS = 30.0
 EXCHANGE_ATTEMPTS = 5
+LOCK_NOT_HAD = {"55P03", "40P01"}  # within the lock_timeout, and by a deadlock
+MONEY_WITHIN = timedelta(minutes=15)  # An undo whose money is not back by then has nobody any more who goes on with it.
 PARTS = ("database", "files")
 # A business day's numbers are not given twice, whichever way it goes.
 KEEP_COUNTERS = """INSERT INTO {side}.shop_daycounter AS d (day, newest) SELECT day, newest FROM {live}.shop_daycounter
@@ -191,13 +193,19 @@ def newest_restore(cafeteria_uuid: UUID) -> Restore:
 def sweep_schemas() -> list[str]:
     """Drop what restores have left and nobody can use any more: sides of failed ones, kept schemas whose time to undo is over.
 
-    Those whose job has ended without them are brought to an end first.
+    Those whose job has ended without them are brought to an end first, and undos that died before the money.
     """
     for uuid in set(Restore.objects.filter(phase__in=ACTIVE).values_list("cafeteria_uuid", flat=True)):
         try:
             _release_dead(uuid)
         except AppError:
             log.exception("restore_not_released", about=str(uuid))
+    undone = Restore.objects.filter(phase=Phase.UNDONE, finished_at__lt=timezone.now() - MONEY_WITHIN).exclude(report__has_key="undo")
+    for restore in undone:
+        try:
+            _finish_undo(restore)
+        except AppError:
+            log.exception("undo_not_finished", about=str(restore.cafeteria_uuid))
     now = timezone.now()
     with connection.cursor() as cursor:  # First: whatever is there by now has its row by then.
         cursor.execute(SCRATCH)
@@ -277,7 +285,9 @@ def _away(ref: TenantRef, exchange: Callable[[], None]) -> float:
             try:
                 exchange()
             except OperationalError as error:
-                if getattr(error.__cause__, "pgcode", "") not in {"55P03", "40P01"} or attempt == EXCHANGE_ATTEMPTS - 1:
+                if getattr(error.__cause__, "pgcode", "") not in LOCK_NOT_HAD:
+                    raise  # As a lost connection: whether it was committed is not known, and the job's next attempt sees.
+                if attempt == EXCHANGE_ATTEMPTS - 1:
                     raise CafeteriaBusy from error
             else:
                 return time.monotonic() - began

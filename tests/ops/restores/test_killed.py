@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -195,6 +195,11 @@ def test_an_undo_that_died_before_the_money_is_finished(place: Place, backup: Ba
     assert "undo" in undo_restore(restore_id=restore.pk).report
     with pytest.raises(CannotUndo):
         undo_restore(restore_id=restore.pk)
+    # And where no job goes on with it, the sweep does.
+    Restore.objects.filter(pk=restore.pk).update(report={}, finished_at=timezone.now() - timedelta(hours=1))
+    sweep_schemas()
+    restore.refresh_from_db()
+    assert "undo" in restore.report
 
 
 def test_tables_that_somebody_holds(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,6 +219,22 @@ def test_tables_that_somebody_holds(place: Place, backup: Backup, monkeypatch: p
     restore.refresh_from_db()
     assert (restore.phase, price(place)) == ("failed", "9999.00")
     assert schemas(place) == {place.ref.schema_name}
+
+
+def test_a_connection_that_is_lost_in_the_exchange_ends_nothing(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the exchange was committed is not known then: the next attempt goes on from what is there."""
+
+    def lost(*_arguments: object, **_options: object) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "exchange_schemas", lost)
+        with pytest.raises(OperationalError, match="closed"):
+            run_restore(restore_id=restore.pk)
+    restore.refresh_from_db()
+    assert restore.phase == "built"
+    assert run_restore(restore_id=restore.pk).phase == "done"
 
 
 def test_an_error_in_the_exchange_takes_all_of_it_back(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
