@@ -44,6 +44,12 @@ def prove(run: JobRun) -> Json:
     return {"proven": found.proven, "unchanged": found.unchanged, "failed": list(found.failed), "missing": list(found.missing)}
 
 
+def prove_one(run: JobRun, *, backup_id: str) -> Json:
+    """Because somebody asked: restore one backup of the job's cafeteria beside, and compare."""
+    backup = proofs.prove_backup(actions.backup_by_id(UUID(backup_id), cafeteria_uuid=run.cafeteria.uuid))
+    return {"backup_id": str(backup.pk)}
+
+
 def tick(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
     """Add a backup for each cafeteria that is due and has changed, and copies of what is not off-site; tell of what is too old; sweep."""
     if not actions.is_set_up():

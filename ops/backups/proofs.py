@@ -39,7 +39,7 @@ class Proofs:
 def prove_backup(backup: Backup) -> Backup:
     """Restore it into a scratch schema, compare rows, sums, sequences and pictures with its manifest, and take the schema back.
 
-    Marks it proven. Raises BundleRefused when it is not good, after an alert.
+    Marks it proven, which closes the alert of one that failed unless a newer one has. Raises BundleRefused when it is not good, after an alert.
     """
     try:
         _prove(backup)
@@ -50,7 +50,9 @@ def prove_backup(backup: Backup) -> Backup:
         raise
     backup.proven_at, backup.error = timezone.now(), ""
     backup.save(update_fields=["proven_at", "error"])
-    resolve_alerts(kind="backups.proof_failed", cafeteria_uuid=backup.cafeteria_uuid)
+    newer = Backup.objects.filter(cafeteria_uuid=backup.cafeteria_uuid, taken_at__gt=backup.taken_at)
+    if not newer.exclude(error="").exists():  # A good older one says nothing of a newer one that failed.
+        resolve_alerts(kind="backups.proof_failed", cafeteria_uuid=backup.cafeteria_uuid)
     return backup
 
 
