@@ -11,6 +11,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
+from core.alerts.models import Alert
 from core.errors import AppError
 from core.jobs import enqueue
 from payments.gateway.data import ChargeSnapshot, SearchPage
@@ -25,6 +26,7 @@ from payments.sellers.models import Seller
 from payments.sellers.queries import seller_of, token_of
 
 log = structlog.get_logger()
+UNREAD = "payments.reconciliation"  # the alert of a cafeteria whose payments cannot be asked for
 Status = Payment.Status
 WAITS = (timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=1))  # after the payment's begin; then hourly
 AFTER_EXPIRY = timedelta(hours=48)
@@ -37,6 +39,7 @@ FIRST_SWEEP = timedelta(days=2)
 REFUNDABLE = timedelta(days=180)
 A_DAY = timedelta(days=1)
 FAILURES_TO_TELL = 3
+SILENCES, SILENT_FOR = 5, timedelta(minutes=10)  # accounts that were not answered, and none that was: Mercado Pago is down
 LOOK_EVERY = timedelta(seconds=5)
 LOOK_TIMEOUT = 3.0  # seconds: it holds a web thread
 # Those that nobody knows to be paid come first: a crowd of paid ones must not keep them waiting. What a killed worker had taken is free
@@ -168,7 +171,7 @@ def _take(payment: Payment, asking: Asking | AppError, answer: Answer, looked: L
         return
     looked.checked += 1
     if payment.check_failures:
-        resolve_alerts(kind="payments.reconciliation", cafeteria_uuid=payment.cafeteria_uuid, subject="checks")
+        resolve_alerts(kind=UNREAD, cafeteria_uuid=payment.cafeteria_uuid, subject="checks")
     Payment.objects.filter(pk=payment.pk).update(next_check_at=_next_check(payment), check_failures=0)
 
 
@@ -181,7 +184,7 @@ def _failed(payment: Payment, error: Exception) -> bool:
     if failures >= FAILURES_TO_TELL:
         why = str(error) if isinstance(error, AppError) else type(error).__name__
         detail = f"Mercado Pago could not be asked about payments {failures} times in a row: {why}"
-        raise_alert(kind="payments.reconciliation", cafeteria_uuid=payment.cafeteria_uuid, subject="checks", detail=detail)
+        raise_alert(kind=UNREAD, cafeteria_uuid=payment.cafeteria_uuid, subject="checks", detail=detail)
     return over and expire_payment(payment_id=payment.pk)
 
 
@@ -217,12 +220,19 @@ def sweep_account(seller_id: int) -> int:
     except Exception as error:
         why = str(error) if isinstance(error, AppError) else type(error).__name__
         detail = f"The changes at Mercado Pago could not be read: {why}"
-        raise_alert(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep", detail=detail)
+        raise_alert(kind=UNREAD, cafeteria_uuid=seller.cafeteria_uuid, subject="sweep", detail=detail)
         if isinstance(error, AppError) and not isinstance(error, GatewayUnavailable):
             return 0
         raise
-    resolve_alerts(kind="payments.reconciliation", cafeteria_uuid=seller.cafeteria_uuid, subject="sweep")
+    resolve_alerts(kind=UNREAD, cafeteria_uuid=seller.cafeteria_uuid, subject="sweep")
     return found
+
+
+def is_silent() -> bool:
+    """Whether Mercado Pago has lately failed some accounts' sweeps, and answered nobody's."""
+    since = timezone.now() - SILENT_FOR
+    failed = Alert.objects.filter(kind=UNREAD, subject="sweep", resolved_at=None, last_at__gt=since)
+    return failed.count() >= SILENCES and not Seller.objects.filter(swept_until__gt=since).exists()
 
 
 def _swept() -> QuerySet[Seller]:

@@ -13,10 +13,10 @@ from payments.reconciliation.models import DayStatement
 from payments.sellers.models import Seller
 
 log = structlog.get_logger()
-SILENCES = 5  # of one cafeteria's account after the other: Mercado Pago is down
 ASK_LATER = timedelta(minutes=30)
 SWEEP_ATTEMPTS = 10  # each goes on where the one before was killed
-SWEEP_FOR, SWEEP_AGAIN = timedelta(hours=20), timedelta(minutes=2)  # then the next day's begins
+SWEEP_FOR = timedelta(hours=20)  # then the next day's begins
+SOONEST, LATEST = timedelta(minutes=2), timedelta(hours=1)  # until it is tried again, the later the longer it has not been answered
 
 
 def check_payments(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
@@ -48,12 +48,16 @@ def sweep(run: JobRun) -> Json:
 
 def sweep_account(run: JobRun, *, seller_id: int, until: str) -> Json:  # noqa: ARG001 - every job takes its run
     """One account's changes; goes on where it was killed. While Mercado Pago does not answer it comes again, up to that moment."""
+    left = datetime.fromisoformat(until) - timezone.now()
+    postponed = JobPostponed(delay=max(SOONEST, min(LATEST, (SWEEP_FOR - left) / 2)))
+    if left > timedelta(0) and actions.is_silent():  # A thousand accounts that hang would hold up the queue for hours.
+        raise postponed
     try:
         return {"charges": actions.sweep_account(seller_id)}
     except GatewayUnavailable:
-        if timezone.now() > datetime.fromisoformat(until):
+        if left <= timedelta(0):
             raise
-        raise JobPostponed(delay=SWEEP_AGAIN) from None
+        raise postponed from None
 
 
 def state_days(run: JobRun) -> Json:
@@ -75,7 +79,7 @@ def state_days(run: JobRun) -> Json:
         if stated:
             silences = silences + 1 if stated[-1].error == GatewayUnavailable.code else 0
         run.progress((number + 1) / len(found), f"{number + 1} / {len(found)}")
-        if silences >= SILENCES:
+        if silences >= actions.SILENCES:
             raise JobPostponed(delay=ASK_LATER)
     return {"cafeterias": len(found), **counts}
 

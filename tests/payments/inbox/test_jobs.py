@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from core.alerts.models import Alert
 from core.jobs import enqueue
 from core.jobs.models import Job
 from core.jobs.runner import run_job
@@ -63,6 +64,25 @@ def test_a_sweep_that_mercado_pago_does_not_answer_comes_again_soon(committed_ti
     Job.objects.filter(pk=job.pk).update(arguments={**job.arguments, "until": "2026-01-01T00:00:00+00:00"}, run_after=timezone.now())
     job = ran("payments.reconciliation.jobs.sweep_account")
     assert (job.state, job.attempts) == ("queued", 1)  # as any job that fails: the day is over
+
+
+def test_while_mercado_pago_answers_nobody_the_other_sweeps_wait_without_asking(
+    committed_till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payments.reconciliation.actions.SILENCES", 1)
+    till, hours = committed_till, timedelta(hours=1)
+    enqueue("payments.reconciliation.jobs.sweep_account", seller_id=till.seller.pk, until=(timezone.now() + 12 * hours).isoformat())
+    till.emulator.fault("status_500", None, match={"path": "search"})
+    asked = []
+    for _ in range(2):
+        job = ran("payments.reconciliation.jobs.sweep_account")
+        assert (job.state, job.attempts) == ("queued", 0)
+        assert hours / 2 < job.run_after - timezone.now() <= hours  # eight hours after the first: more seldom
+        asked.append(len(till.emulator.entries("request", path="/v1/payments/search")))
+    assert asked[0] == asked[1] > 0
+    till.emulator.control("DELETE", "/_emu/faults")
+    Alert.objects.filter(cafeteria_uuid=till.uuid).update(last_at=timezone.now() - hours)
+    assert ran("payments.reconciliation.jobs.sweep_account").state == "succeeded"
 
 
 def test_the_periodic_ones(committed_till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
