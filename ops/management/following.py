@@ -56,7 +56,7 @@ def follow(job: Job, *, what: str, out: OutputWrapper, claim: Claim | None = Non
     if job.state == JobState.SUCCEEDED:
         return job
     if job.state == JobState.QUEUED:
-        raise CommandError(f"{what} did not succeed and will be tried again by a worker: {job.error}")
+        raise CommandError(f"{what} did not succeed and will be tried again by a worker: {job.error or job.message}")
     raise CommandError(f"{what} was cancelled." if job.state == JobState.CANCELLED else f"{what} failed: {job.error}")
 
 

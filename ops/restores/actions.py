@@ -17,17 +17,16 @@ from core.errors import AppError
 from core.jobs import enqueue
 from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
-from ops.archive.moments import check_moment, take_moment
-from ops.backups.actions import backup_by_id, file_of, take_backup
+from ops.archive.moments import check_moment
+from ops.backups.actions import backup_by_id, take_backup
 from ops.backups.bundles.data import Manifest
-from ops.backups.bundles.reading import read_manifest
 from ops.backups.models import Backup
-from ops.backups.offsite.actions import local_bundle
 from ops.restores.building import built_side, check_suits
 from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreFailed, RestoreNotFound, RestoreUnderWay
 from ops.restores.files import put_files
 from ops.restores.models import Restore
 from ops.restores.money import money_report, reconcile_money, signed_report
+from ops.restores.sources import bundle_of, checked_source, has_lost_its_job, reason_of, waiting_for_storage
 from tenants.models import Cafeteria
 from tenants.provisioning.heads import current_head
 from tenants.provisioning.schema import drop_schema
@@ -66,10 +65,7 @@ def start_restore(
     Raises BackupNotFound, RestoreUnderWay; OutsideWindow and the like when the archive does not reach the moment.
     """
     ref = ref_by_uuid(cafeteria_uuid)
-    if backup_id is not None:
-        file = str(file_of(backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)))
-    elif at is not None:
-        check_moment(at)
+    file = checked_source(cafeteria_uuid=cafeteria_uuid, backup_id=backup_id, file=file, at=at)
     _release_dead(cafeteria_uuid)
     try:
         with transaction.atomic():
@@ -120,19 +116,21 @@ def start_undo(*, restore_id: UUID, by: str) -> Job:
 def run_restore(*, restore_id: UUID, step: Step = lambda _fraction, _what: None) -> Restore:
     """Bring the restore from wherever it is to its end. The live cafeteria is untouched until the exchange, and away only around it.
 
-    On an error before the exchange the restore has failed and nothing has changed. Raises BundleRefused, CafeteriaBusy and the like.
+    On an error before the exchange the restore has failed and nothing has changed. Raises BundleRefused, CafeteriaBusy and the like, and
+    JobPostponed while the off-site storage does not answer, which may be a while.
     """
     restore = restore_by_id(restore_id)
     if restore.phase == Phase.FAILED:
         raise RestoreFailed(restore.error)
     try:
         if restore.phase == Phase.WAITING:
-            _build(restore, step)
+            with waiting_for_storage(restore, step=step):
+                _build(restore, step)
         if restore.phase == Phase.BUILT:
             step(0.85, "exchange")
             _exchange(restore)
     except (AppError, OSError, IntegrityError, JobCancelled) as error:
-        _fail(restore, str(error) or "It was cancelled.")
+        _fail(restore, reason_of(restore, error))
         raise
     if restore.phase == Phase.EXCHANGED:
         step(0.9, "money")
@@ -224,16 +222,7 @@ def sweep_schemas() -> list[str]:
 
 def _build(restore: Restore, step: Step) -> None:
     ref = ref_by_uuid(restore.cafeteria_uuid)
-    step(0.02, "look")
-    if restore.backup_id is None and not restore.file and restore.moment is not None:
-        # Noted, so that a killed job goes on from the bundle that is there.
-        taken = take_moment(cafeteria_uuid=ref.uuid, at=restore.moment, step=lambda fraction, what: step(0.02 + fraction * 0.08, what))
-        restore.backup_id, restore.file = taken.pk, str(file_of(taken))
-        restore.save(update_fields=["backup_id", "file"])
-    path = Path(restore.file)
-    if restore.backup_id is not None:
-        path = local_bundle(backup_by_id(restore.backup_id), step=lambda fraction: step(0.02 + fraction * 0.08, "fetch"))
-    manifest = read_manifest(path, step=lambda what: step(0.1, what))
+    path, manifest = bundle_of(restore, step=step)
     check_suits(manifest, ref)
     if "files" in restore.parts:
         _put_files(restore, path, manifest, step)
@@ -324,8 +313,7 @@ def _fail(restore: Restore, why: str) -> None:
 def _release_dead(cafeteria_uuid: UUID) -> None:
     """A restore whose job has ended without it stands in nobody's way; one that has exchanged the schemas is brought to its end."""
     for restore in Restore.objects.filter(cafeteria_uuid=cafeteria_uuid, phase__in=ACTIVE):
-        job = Job.objects.filter(pk=restore.job_id).first() if restore.job_id is not None else None
-        if job is not None and not job.has_ended:
+        if not has_lost_its_job(restore):
             continue
         if restore.phase == Phase.EXCHANGED:
             _finish(restore)

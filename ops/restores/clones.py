@@ -19,18 +19,14 @@ from core.audit.actions import record
 from core.errors import AppError
 from core.jobs import enqueue
 from core.jobs.errors import JobCancelled
-from core.jobs.models import Job
-from ops.archive.moments import check_moment, take_moment
-from ops.backups.actions import backup_by_id, file_of
 from ops.backups.bundles.data import Manifest
-from ops.backups.bundles.reading import read_manifest
 from ops.backups.errors import BundleRefused
 from ops.backups.media import erase_media
-from ops.backups.offsite.actions import local_bundle
 from ops.restores.building import built_side, check_is_readable
 from ops.restores.errors import CloneFailed, CloneNotFound
 from ops.restores.files import put_files
 from ops.restores.models import Clone
+from ops.restores.sources import bundle_of, checked_source, has_lost_its_job, reason_of, waiting_for_storage
 from tenants.copies import Place, add_copy, check_free_slug, next_cafeteria_id
 from tenants.errors import SlugTaken
 from tenants.models import Cafeteria
@@ -59,10 +55,7 @@ def start_clone(
     """
     original = ref_by_uuid(cafeteria_uuid)
     check_free_slug(slug)
-    if backup_id is not None:
-        file = str(file_of(backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)))
-    elif at is not None:
-        check_moment(at)
+    file = checked_source(cafeteria_uuid=cafeteria_uuid, backup_id=backup_id, file=file, at=at)
     _release_dead()
     try:
         with transaction.atomic():
@@ -90,7 +83,7 @@ def start_clone(
 def run_clone(*, clone_id: UUID, step: Step = lambda _fraction, _what: None) -> Clone:
     """Make the copy, from wherever an earlier run was killed. On an error it has failed, and nothing of it is left.
 
-    Raises BundleRefused, SlugTaken and the like.
+    Raises BundleRefused, SlugTaken and the like, and JobPostponed while the off-site storage does not answer, which may be a while.
     """
     clone = clone_by_id(clone_id)
     if clone.phase == Phase.FAILED:
@@ -98,11 +91,12 @@ def run_clone(*, clone_id: UUID, step: Step = lambda _fraction, _what: None) -> 
     if clone.phase == Phase.DONE:
         return clone
     try:
-        path, manifest = _bundle(clone, step)
-        missing = _put_pictures(clone, path, manifest, step)
+        with waiting_for_storage(clone, step=step):
+            path, manifest = _bundle(clone, step)
+            missing = _put_pictures(clone, path, manifest, step)
         _build(clone, path, manifest, missing, step)
     except (AppError, OSError, IntegrityError, JobCancelled) as error:
-        _fail(clone, str(error) or "It was cancelled.")
+        _fail(clone, reason_of(clone, error))
         raise
     log.info("clone_done", about=str(clone.cafeteria_uuid), copy=clone.slug, rows=manifest.rows)
     step(1.0, "done")
@@ -128,16 +122,7 @@ def sweep_clones() -> int:
 
 
 def _bundle(clone: Clone, step: Step) -> tuple[Path, Manifest]:
-    step(0.02, "look")
-    if clone.backup_id is None and not clone.file and clone.moment is not None:
-        # Noted, so that a killed job goes on from the bundle that is there.
-        taken = take_moment(cafeteria_uuid=clone.cafeteria_uuid, at=clone.moment, step=lambda done, what: step(0.02 + done * 0.1, what))
-        clone.backup_id, clone.file = taken.pk, str(file_of(taken))
-        clone.save(update_fields=["backup_id", "file"])
-    path = Path(clone.file)
-    if clone.backup_id is not None:
-        path = local_bundle(backup_by_id(clone.backup_id), step=lambda done: step(0.12 + done * 0.08, "fetch"))
-    manifest = read_manifest(path, step=lambda what: step(0.2, what))
+    path, manifest = bundle_of(clone, step=step)
     if manifest.uuid != clone.cafeteria_uuid:
         raise BundleRefused(f"it is of another cafeteria ({manifest.slug}).")
     check_is_readable(manifest)
@@ -204,6 +189,5 @@ def _erase_pictures(clone: Clone) -> None:
 def _release_dead() -> None:
     """A copy whose job has ended without it has failed: its address is free again."""
     for clone in Clone.objects.filter(phase=Phase.WAITING):
-        job = Job.objects.filter(pk=clone.job_id).first() if clone.job_id is not None else None
-        if job is None or job.has_ended:
+        if has_lost_its_job(clone):
             _fail(clone, "Its job ended before it did.")

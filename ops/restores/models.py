@@ -24,6 +24,7 @@ class Clone(models.Model):
     media = models.JSONField(default=list)  # keys that may be in the storage for it; empty once it is done or swept
     requested_by = models.CharField(max_length=254, blank=True, default="")
     job_id = models.UUIDField(null=True)
+    tries = models.PositiveSmallIntegerField(default=0, db_default=0)  # of the off-site storage, in vain
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     error = models.CharField(max_length=500, blank=True, default="")
@@ -62,6 +63,7 @@ class Restore(models.Model):
     moment = models.DateTimeField(null=True)  # that it goes back to
     requested_by = models.CharField(max_length=254, blank=True, default="")
     job_id = models.UUIDField(null=True)
+    tries = models.PositiveSmallIntegerField(default=0, db_default=0)  # of the off-site storage, in vain
     started_at = models.DateTimeField()
     exchanged_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

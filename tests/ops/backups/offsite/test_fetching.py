@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from core.alerts.models import Alert
+from core.jobs import JobPostponed
+from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
 from core.jobs.runner import run_job
 from ops.backups.actions import file_of, take_backup
@@ -15,6 +18,9 @@ from ops.backups.offsite.actions import copy_backup, fetch_bundle, local_bundle
 from ops.backups.offsite.errors import BadAddress, OffsiteDamaged, OffsiteNotFound, OffsiteNotSetUp, OffsiteUnavailable
 from ops.backups.proofs import prove_backup
 from ops.restores.actions import run_restore, start_preview, start_restore
+from ops.restores.clones import run_clone, start_clone
+from ops.restores.models import Restore
+from ops.restores.sources import TRIES
 from shop.menu.models import Product
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
@@ -103,13 +109,68 @@ def test_a_restore_fetches_it(place: Place, backup: Backup) -> None:
     assert price(place) == "1000.00"
 
 
-def test_a_restore_that_cannot_fetch_it_changes_nothing(place: Place, backup: Backup, settings: Settings) -> None:
+def test_a_restore_that_cannot_fetch_it_waits_for_the_storage(place: Place, backup: Backup, settings: Settings) -> None:
+    started = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    assert started.job_id is not None
+    endpoint, settings.S3_ENDPOINT = settings.S3_ENDPOINT, f"http://127.0.0.1:{free_port()}"
+    for again in (2, 3):
+        Job.objects.filter(pk=started.job_id).update(run_after=timezone.now())
+        run_job(str(started.job_id))
+        job = Job.objects.get(pk=started.job_id)
+        assert (job.state, job.attempts, job.run_after > timezone.now()) == ("queued", 0, True)
+        assert "nothing answers" in job.message
+        assert f"Attempt {again} of {TRIES}" in job.message
+        assert (left(settings), price(place)) == ([], "9999.00")
+    settings.S3_ENDPOINT = endpoint
+    Job.objects.filter(pk=started.job_id).update(run_after=timezone.now())
+    run_job(str(started.job_id))
+    started.refresh_from_db()
+    assert (started.phase, price(place)) == ("done", "1000.00")
+
+
+def test_a_restore_that_never_could_fetch_it_fails_and_changes_nothing(place: Place, backup: Backup, settings: Settings) -> None:
     started = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
     settings.S3_ENDPOINT = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(OffsiteUnavailable):
+    Restore.objects.filter(pk=started.pk).update(tries=TRIES - 2)
+    for told in (JobPostponed, OffsiteUnavailable):
+        with pytest.raises(told):
+            run_restore(restore_id=started.pk)
+    started.refresh_from_db()
+    assert (started.phase, left(settings), price(place)) == ("failed", [], "9999.00")
+    assert "nothing answers" in started.error
+    assert f"tried {TRIES} times" in started.error
+
+
+def test_a_copy_that_cannot_fetch_it_waits_too_and_is_cancelled_meanwhile(place: Place, backup: Backup, settings: Settings) -> None:
+    clone = start_clone(cafeteria_uuid=place.ref.uuid, slug=f"copy-{place.ref.slug}", backup_id=backup.pk)
+    settings.S3_ENDPOINT = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(JobPostponed):
+        run_clone(clone_id=clone.pk)
+    clone.refresh_from_db()
+    assert (clone.phase, clone.tries) == ("waiting", 1)
+
+    def cancelled(_fraction: float, what: str) -> None:
+        if "Attempt" in what:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        run_clone(clone_id=clone.pk, step=cancelled)
+    clone.refresh_from_db()
+    assert (clone.phase, clone.media, left(settings)) == ("failed", [], [])
+    clone.delete()
+
+
+@pytest.mark.parametrize("damage", ["gone", "other"])
+def test_what_waiting_does_not_mend_fails_at_once(place: Place, backup: Backup, storage: Storage, damage: str) -> None:
+    started = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    if damage == "gone":
+        storage.client.delete_object(Bucket="backups", Key=backup.offsite_key)
+    else:
+        storage.client.put_object(Bucket="backups", Key=backup.offsite_key, Body=b"other")
+    with pytest.raises(OffsiteNotFound if damage == "gone" else OffsiteDamaged):
         run_restore(restore_id=started.pk)
     started.refresh_from_db()
-    assert (started.phase, "nothing answers" in started.error, price(place)) == ("failed", True, "9999.00")
+    assert (started.phase, started.tries, price(place)) == ("failed", 0, "9999.00")
 
 
 def test_a_preview_and_a_proof_fetch_it(place: Place, backup: Backup) -> None:
