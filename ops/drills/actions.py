@@ -39,8 +39,8 @@ def settle_recovery(*, moment: datetime, by: str = "command line") -> Settled:
     """Make a database that was recovered to that moment fit to serve.
 
     Ids and order numbers go on well after those that were given between the moment and now: a link or a token of then means nothing,
-    never something else. Whoever was signed in signs in again. Mercado Pago is asked about every open payment and about all that has changed
-    since; off-site backups are listed again. A second time does the same again, without harm. Not inside a scope.
+    never something else. Whoever was signed in at a cafeteria signs in again. Mercado Pago is asked about every open payment and about
+    all that has changed since; off-site backups are listed again. A second time does the same again, without harm. Not inside a scope.
     """
     settled, now = Settled(), timezone.now()
     lost = max(now - moment, timedelta(0))

@@ -1,5 +1,6 @@
 """What `make drill` concludes. The drill itself is run by hand: it takes minutes, and docs/benchmarks.md has its figures."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_the_goals_decide(drill: Remembering, capsys: pytest.CaptureFixture[str]
     drill.times = [("recover_cluster", 5.0), (IN_ALL, took)]
     assert tell(drill, lost, 64) == status
     assert "Lost of 64 answered orders" in capsys.readouterr().out
+
+
+def test_no_setting_leads_it_elsewhere(drill: Remembering, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = ("ARCHIVE_DATABASE_URL", "ARCHIVE_SLOT", "BACKUP_FOLDER", "DATABASE_URL_FILE", "S3_BUCKET", "SLACK_WEBHOOK_URL", "PGHOST")
+    for name in theirs:
+        monkeypatch.setenv(name, "theirs")
+    monkeypatch.setenv("COMANDA_DATA", "theirs")
+    assert [name for name, value in drill.environment.items() if value == "theirs"] == []
+    assert drill.environment["COMANDA_DATA"] == str(drill.folder)
+    assert drill.environment["PATH"] == os.environ["PATH"]
 
 
 def test_nobody_answers_where_nothing_runs(drill: Remembering) -> None:

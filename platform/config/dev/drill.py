@@ -33,8 +33,8 @@ GOAL_RECOVERY_SECONDS = 2 * 3600.0
 READY_SECONDS = 300.0
 ORDER_EVERY = 0.2  # seconds
 IN_ALL = "In all, from the first command to the first new order"
-# What would lead the drill to a database that is not its own.
-OURS = ("DATABASE_URL", "DATABASE_DIRECT_URL", "SECRET_KEY", "VAULT_KEYS", "BACKUP_KEYS", "PUBLIC_URL", "S3_BUCKET", "ARCHIVE_FOLDER")
+# All that the drill takes over from whoever runs it: any setting could lead it to a database, an archive or a storage that is not its own.
+TAKEN_OVER = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "TERM", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PG_PROGRAMS")
 
 
 class DrillFailed(Exception):
@@ -59,7 +59,7 @@ class Drill:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name not in OURS}
+        kept = {name: os.environ[name] for name in TAKEN_OVER if name in os.environ}
         return kept | {"COMANDA_DATA": str(self.folder), "PORT": str(self.port), "COMANDA_ENV": "development", "COMANDA_DEMO": "1"}
 
     @contextmanager
