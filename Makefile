@@ -22,7 +22,7 @@ help:
 	@echo "make smoke      ask a running platform from outside: make smoke SMOKE_URL=https://comanda.example"
 	@echo "make deploy-staging   bring this commit to the staging server that this runs on (docs/staging.md); ARGS=--dry-run only tells"
 	@echo "make lock       choose the versions in requirements.lock anew"
-	@echo "make audit      ask the network for known weaknesses in what requirements.lock names"
+	@echo "make audit      ask the network for known weaknesses in what requirements.lock names; ADVISORIES=<a copy of them> asks that instead"
 	@echo "make sbom       write what the product is made of to sbom.cdx.json (CycloneDX)"
 	@echo "make clean      remove what can be made again; the data folder stays"
 
@@ -112,7 +112,11 @@ lock: setup
 
 # Both tools run outside of the environment, so that it holds nothing that the product does not need.
 audit: setup
+ifdef ADVISORIES
+	@$(BIN)/python -m tests.security.audit "$(ADVISORIES)"
+else
 	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+endif
 
 sbom: setup
 	$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible --output-format JSON \
