@@ -1,6 +1,7 @@
 """`make audit ADVISORIES=FOLDER`: the lock against a copy of PyPI's database of advisories, without the network.
 
-The copy is a checkout of github.com/pypa/advisory-database, or the git directory of a mirror. It knows what was known when it was made: its newest date is printed.
+The copy is a checkout of github.com/pypa/advisory-database, or the git directory of a mirror. It knows what was known when it was made: its
+newest date is printed.
 """
 
 import subprocess
