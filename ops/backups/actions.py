@@ -18,7 +18,7 @@ from core.alerts.actions import raise_alert, resolve_alerts
 from core.jobs.models import new_job_id as new_id
 from ops.backups.bundles.keys import bundle_keys
 from ops.backups.bundles.writing import Schema, Written, write_bundle
-from ops.backups.errors import BackupNotFound
+from ops.backups.errors import BackupNotFound, DataDropped
 from ops.backups.media import media_of, open_media
 from ops.backups.models import Backup, BackupTurn
 from ops.backups.offsite.models import OffsiteErasure
@@ -115,8 +115,10 @@ def _write(part: Path, moment: Snapshot, ref: TenantRef, schema: Schema, kind: s
 
 
 def schema_of(ref: TenantRef) -> Schema:
-    """What makes the cafeteria's empty schema at its present head."""
+    """What makes the cafeteria's empty schema at its present head. Raises DataDropped."""
     head = Cafeteria.objects.values_list("schema_head", flat=True).get(pk=ref.id)
+    if not head:
+        raise DataDropped
     template = stored_template(head)
     assert template is not None, head  # A schema is only ever made from one, or brought to a head that has one.
     return Schema(head=head, statements=template.statements, migrations=template.migrations)

@@ -22,3 +22,10 @@ class BackupNotFound(NotFound):
     """There is no such backup."""
 
     code = "backup_not_found"
+
+
+class DataDropped(AppError):
+    """The cafeteria was closed and its data dropped, so there is nothing to back up or to exchange. Make a copy of one of its backups."""
+
+    code = "data_dropped"
+    status = 409

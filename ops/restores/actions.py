@@ -18,21 +18,20 @@ from core.jobs import enqueue
 from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
 from ops.archive.moments import check_moment
-from ops.backups.actions import backup_by_id, take_backup
+from ops.backups.actions import backup_by_id, schema_of, take_backup
 from ops.backups.bundles.data import Manifest
 from ops.backups.models import Backup
-from ops.restores.building import built_side, check_suits
+from ops.restores.building import brought_to_code, built_side, check_suits
 from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreFailed, RestoreNotFound, RestoreUnderWay
 from ops.restores.files import put_files
 from ops.restores.models import Restore
 from ops.restores.money import money_report, reconcile_money, signed_report
 from ops.restores.sources import bundle_of, checked_source, has_lost_its_job, reason_of, waiting_for_storage
 from tenants.models import Cafeteria
-from tenants.provisioning.heads import current_head
 from tenants.provisioning.schema import drop_schema
 from tenants.queries import ref_by_uuid
 from tenants.refs import TenantRef
-from tenants.sides import exchange_schemas, fence, kept_name, migrate_schema, schema_exists, side_name, unfence
+from tenants.sides import exchange_schemas, fence, kept_name, schema_exists, side_name, unfence
 
 log = structlog.get_logger()
 Phase = Restore.Phase
@@ -62,9 +61,10 @@ def start_restore(
 ) -> Restore:
     """Write down that the cafeteria goes back to a backup, a bundle's file or any moment, and add the job. Touches nothing live.
 
-    Raises BackupNotFound, RestoreUnderWay; OutsideWindow and the like when the archive does not reach the moment.
+    Raises BackupNotFound, RestoreUnderWay, DataDropped; OutsideWindow and the like when the archive does not reach the moment.
     """
     ref = ref_by_uuid(cafeteria_uuid)
+    schema_of(ref)
     file = checked_source(cafeteria_uuid=cafeteria_uuid, backup_id=backup_id, file=file, at=at)
     _release_dead(cafeteria_uuid)
     try:
@@ -97,7 +97,8 @@ def start_restore(
 
 
 def start_preview(*, cafeteria_uuid: UUID, backup_id: UUID | None = None, at: datetime | None = None) -> Job:
-    """The job that finds out what going back to a backup or a moment would change. Raises BackupNotFound, OutsideWindow and the like."""
+    """The job that finds out what going back to a backup or a moment would change. As start_restore, but beside one."""
+    schema_of(ref_by_uuid(cafeteria_uuid))
     if at is not None:
         check_moment(at)
         return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, at=at.isoformat())
@@ -149,9 +150,7 @@ def undo_restore(*, restore_id: UUID, by: str = "") -> Restore:
         return _finish_undo(restore)
     ref = ref_by_uuid(restore.cafeteria_uuid)
     _check_undoable(restore)
-    head = current_head()
-    if restore.kept_head != head:
-        migrate_schema(restore.kept_schema)
+    head = brought_to_code(restore.kept_schema, restore.kept_head)
     left = kept_name(ref)
 
     def note(cursor: Any, live: str, side: str) -> None:
@@ -251,12 +250,15 @@ def _put_files(restore: Restore, path: Path, manifest: Manifest, step: Step) -> 
 def _exchange(restore: Restore) -> None:
     ref = ref_by_uuid(restore.cafeteria_uuid)
     kept = kept_name(ref)
+    # It may have been built before a deploy, and its worker killed by that.
+    restore.head = brought_to_code(restore.side_schema, restore.head)
     head_now = Cafeteria.objects.values_list("schema_head", flat=True).get(pk=ref.id)
 
     def note(cursor: Any, live: str, side: str) -> None:
         cursor.execute(KEEP_COUNTERS.format(live=live, side=side))
         now = timezone.now()
-        changed = {"phase": Phase.EXCHANGED, "kept_schema": kept, "kept_head": head_now, "exchanged_at": now, "undo_until": now + UNDO_FOR}
+        changed = {"phase": Phase.EXCHANGED, "kept_schema": kept, "kept_head": head_now, "head": restore.head}
+        changed |= {"exchanged_at": now, "undo_until": now + UNDO_FOR}
         Restore.objects.filter(pk=restore.pk).update(**changed)
         record("restore.exchanged", cafeteria_uuid=ref.uuid, target=str(restore.pk), label=restore.requested_by)
 

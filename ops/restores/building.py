@@ -1,16 +1,17 @@
 """The side schema: a bundle's rows beside the live ones, proven to be what the bundle's manifest says."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ops.backups.bundles.data import Manifest
 from ops.backups.bundles.reading import load_bundle
 from ops.backups.errors import BundleRefused
-from tenants.provisioning.heads import disk_loader
+from tenants.provisioning.heads import current_head, disk_loader
+from tenants.provisioning.template import stored_template
 from tenants.refs import TenantRef
-from tenants.sides import Side, new_side
+from tenants.sides import Side, migrate_schema, new_side
 
 type Step = Callable[[str], None]
 
@@ -26,10 +27,22 @@ def check_suits(manifest: Manifest, ref: TenantRef) -> None:
 
 def check_is_readable(manifest: Manifest) -> None:
     """Raises BundleRefused for a bundle of newer code than this."""
-    known = disk_loader().disk_migrations.keys()
-    newer = [f"{app}.{name}" for app, name in manifest.migrations if (app, name) not in known]
+    newer = _unknown(manifest.migrations)
     if newer:
         raise BundleRefused(f"newer code wrote it ({newer[0]} is not known here). Restore it with that code.")
+
+
+def brought_to_code(schema_name: str, head: str) -> str:
+    """The head of a schema that was made at `head`, once it can be live: it is migrated, unless newer code than this has made it."""
+    template = stored_template(head)
+    if head == current_head() or (template is not None and _unknown(template.migrations)):
+        return head
+    return migrate_schema(schema_name)
+
+
+def _unknown(migrations: Iterable[tuple[str, str]]) -> list[str]:
+    known = disk_loader().disk_migrations.keys()
+    return [f"{app}.{name}" for app, name in migrations if (app, name) not in known]
 
 
 @contextmanager

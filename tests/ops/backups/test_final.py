@@ -14,11 +14,14 @@ from core.jobs.models import Job
 from core.jobs.runner import run_job
 from ops.backups.actions import file_of, forget_old_backups, take_backup
 from ops.backups.bundles.reading import read_manifest
-from ops.backups.errors import BackupsNotSetUp, BundleRefused
+from ops.backups.errors import BackupsNotSetUp, BundleRefused, DataDropped
 from ops.backups.final import take_final_backup
 from ops.backups.models import Backup
+from ops.restores.actions import start_preview, start_restore
+from ops.restores.clones import run_clone, start_clone
 from tenants.actions import close_cafeteria, drop_closed_cafeteria
 from tenants.models import Cafeteria
+from tenants.provisioning.schema import drop_schema
 from tests.processes import committed_queue
 from tests.world import Place, World
 
@@ -69,6 +72,18 @@ def test_the_drop_takes_one_where_there_is_none(place: Place) -> None:
     assert drop_closed_cafeteria(cafeteria_id=place.ref.id) is True
     assert (has_schema(place), Backup.objects.filter(cafeteria_uuid=place.ref.uuid, kind="final").count()) == (False, 1)
     assert drop_closed_cafeteria(cafeteria_id=place.ref.id) is True
+    final = Backup.objects.get(cafeteria_uuid=place.ref.uuid)
+    with pytest.raises(DataDropped):
+        take_backup(cafeteria_uuid=place.ref.uuid, kind="manual")
+    for start in (start_restore, start_preview):
+        with pytest.raises(DataDropped):
+            start(cafeteria_uuid=place.ref.uuid, backup_id=final.pk)
+    clone = run_clone(clone_id=start_clone(cafeteria_uuid=place.ref.uuid, slug=f"copy-{place.ref.slug}", backup_id=final.pk).pk)
+    copy = Cafeteria.objects.get(uuid=clone.copy_uuid)
+    assert copy.status == "open"
+    drop_schema(copy.schema_name)
+    copy.delete()
+    clone.delete()
 
 
 def test_without_one_nothing_is_dropped(place: Place, settings: Settings) -> None:

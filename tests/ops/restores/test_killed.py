@@ -23,6 +23,7 @@ from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreFailed
 from ops.restores.models import Restore
 from shop.menu.models import Product
 from tenants.models import Cafeteria
+from tenants.provisioning.heads import current_head
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
 from tests.ops.backups.bundles import written_bundle
@@ -248,5 +249,8 @@ def test_an_error_in_the_exchange_takes_all_of_it_back(place: Place, backup: Bac
             run_restore(restore_id=restore.pk)
     restore.refresh_from_db()
     assert (restore.phase, price(place)) == ("built", "9999.00")
-    run_restore(restore_id=restore.pk)
+    # It was built by the code of before a deploy.
+    Restore.objects.filter(pk=restore.pk).update(head="older")
+    restore = run_restore(restore_id=restore.pk)
     assert price(place) == "1000.00"
+    assert (restore.head, Cafeteria.objects.get(pk=place.ref.id).schema_head) == (current_head(), current_head())
