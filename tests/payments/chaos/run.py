@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from core.jobs import enqueue
+from core.jobs.actions import requeue
 from core.jobs.models import Job
 from core.jobs.tick import tick
 from payments.inbox.actions import wake_inbox
@@ -41,7 +42,15 @@ REQUEST_FAULTS: list[dict[str, Any]] = [
     {"kind": "html_502", "probability": 0.01},
 ]
 # With a pace in a hurry: what has died is noticed sooner, too.
-QUICK = {"JOB_LEASE_SECONDS": "4", "JOB_HEARTBEAT_SECONDS": "1", "JOB_REWAKE_SECONDS": "3", "JOB_RETRY_SECONDS": "1"}
+QUICK = {
+    "JOB_LEASE_SECONDS": "4",
+    "JOB_HEARTBEAT_SECONDS": "1",
+    "JOB_REWAKE_SECONDS": "3",
+    "JOB_RETRY_SECONDS": "1",
+    "JOB_BEAT_SECONDS": "2",
+    "JOB_STALL_SECONDS": "20",
+    "JOB_STOP_SECONDS": "2",
+}
 HURRY = (
     """UPDATE public.payments_payment SET next_check_at = now() WHERE next_check_at > now() AND (checks = 0 OR check_failures > 0)
         AND created_at < now() - make_interval(secs => %s)""",
@@ -72,6 +81,13 @@ class Pace:
     hurry: float | None = None
 
 
+def deadlocks() -> int:
+    """In this database, ever."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
 @dataclass(kw_only=True)
 class Run:
     stage: Stage
@@ -84,6 +100,7 @@ class Run:
     took: float = 0.0
     seen: Counter[str] = field(default_factory=Counter)  # what the emulator noted, by kind and fault
     buyers: Buyers = field(init=False)
+    deadlocks_before: int = field(default_factory=deadlocks)  # of other tests in the same database
     _log_read: int = 0
     _next: dict[str, float] = field(default_factory=dict)
 
@@ -151,11 +168,16 @@ class Run:
         return True
 
     def _hurry(self, seconds: float) -> None:
-        """The two minutes of an unseen payment are over sooner, and what a killed worker had claimed is free sooner."""
+        """What waits for two minutes, a payment's look and a sweep, comes sooner; and what a killed worker had claimed is free sooner."""
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")  # These are not the looks that the trigger notes.
             for statement in HURRY:
                 cursor.execute(statement, [seconds])
+        with transaction.atomic():
+            postponed = Job.objects.filter(kind=SWEEP_ACCOUNT, state="queued", run_after__gt=timezone.now())
+            for job in postponed.select_for_update(skip_locked=True):
+                requeue(job)
+                job.save()
         waiting = Job.objects.filter(kind=CHECK, state__in=("queued", "running"))
         if not waiting.exists():
             enqueue(CHECK)

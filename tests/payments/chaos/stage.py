@@ -32,7 +32,8 @@ from tests.world import Place, build_world, drop_world, unique_slugs
 
 # Every step of every order, and each look of reconciliation, is noted by the database itself: nothing passes between two samples.
 NOTES = """
-CREATE TABLE public.chaos_note (order_key text, what text, before text, after text, at timestamptz DEFAULT clock_timestamp());
+CREATE TABLE public.chaos_note (order_key text, what text, before text, after text, at timestamptz DEFAULT clock_timestamp(),
+    backend int DEFAULT pg_backend_pid());
 CREATE FUNCTION public.chaos_order() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO public.chaos_note VALUES (NEW.secret, 'step', OLD.payment_status, NEW.payment_status); RETURN NULL;
 END $$;
@@ -117,6 +118,8 @@ def set_up(folder: Path, *, cafeterias: int, rng: random.Random, **environment: 
             price(till, rng)
         workers = Workers(folder=folder, environment=quiet)
         stack.callback(workers.stop)
+        # A worker that is killed while it waits for work takes the queue's lock with it: its cluster does nothing until it is restarted.
+        stack.enter_context(manage("watchdog", "--restart", "--pause=2", data_folder=folder, **quiet))
         yield Stage(tills=tills, emulator=emulator, workers=workers, folder=folder)
 
 

@@ -8,17 +8,20 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from core.jobs.models import Job
+from core.jobs.tick import WORKER_DIED
 from payments.ledger.models import Charge, LedgerEntry, Payment, Refund
 from shop.orders.models import Order, OrderEvent
 from tenants.scope import tenant_scope
 from tests.payments.chaos.buyers import ENDS, Purchase
-from tests.payments.chaos.run import Run
+from tests.payments.chaos.run import CHECK, Run, deadlocks
 
+WORK_OFF = "payments.inbox.jobs.work_off"
 ZERO = Decimal(0)
 ONE_TRANSACTION = timedelta(seconds=1)  # at most, between what the same look has written
 HAS_PAID = {"paid", "refunded", "partially_refunded", "charged_back"}  # from none of these is there a way back to the others
@@ -33,6 +36,16 @@ class Row:
     @property
     def holds(self) -> bool:
         return self.expected == self.found
+
+
+class Note(NamedTuple):
+    """What the database noted: a step of the order, or the begin (`claim`) and the end (`look`) of a look of reconciliation."""
+
+    what: str
+    before: str
+    after: str
+    at: datetime
+    backend: int
 
 
 @dataclass(kw_only=True)
@@ -88,7 +101,7 @@ class Books:
     fees: Decimal
     refunds: list[Refund]
     theirs: dict[str, list[Theirs]]  # by reference
-    notes: dict[str, list[tuple[str, str, str, datetime]]]
+    notes: dict[str, list[Note]]
 
     def theirs_of(self, order: Order) -> list[Theirs]:
         return [found for payment in self.payments.get(order.secret, []) for found in self.theirs.get(payment.reference, [])]
@@ -111,11 +124,16 @@ def judge(run: Run) -> Verdict:
     _look_at_refunds(verdict, run, books)
     _add_up(verdict, run, books)
     _look_at_looks(verdict, run, books)
-    failed = Job.objects.filter(state="failed").exclude(kind="config.demo.jobs.connect_test_seller")
-    verdict.none("jobs given up", [f"{job.kind} {job.error}" for job in failed])
+    verdict.none("jobs given up", [f"{job.kind} {job.error}" for job in _given_up()])
     verdict.expect("forged notifications answered with success", 0, run.seen["forged and accepted"])
-    verdict.expect("deadlocks in PostgreSQL", 0, _deadlocks())
+    verdict.expect("deadlocks in PostgreSQL", run.deadlocks_before, deadlocks())
     return verdict
+
+
+def _given_up() -> QuerySet[Job]:
+    """But for those whose next one does the same work, when what ended them was that their workers were killed each time."""
+    failed = Job.objects.filter(state="failed").exclude(kind="config.demo.jobs.connect_test_seller")
+    return failed.exclude(kind__in=(CHECK, WORK_OFF), error=WORKER_DIED)
 
 
 def read_books(run: Run) -> Books:
@@ -172,12 +190,12 @@ def read_emulator(path: Path) -> dict[str, list[Theirs]]:
     return found
 
 
-def _read_notes() -> dict[str, list[tuple[str, str, str, datetime]]]:
-    notes: dict[str, list[tuple[str, str, str, datetime]]] = defaultdict(list)
+def _read_notes() -> dict[str, list[Note]]:
+    notes: dict[str, list[Note]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT order_key, what, before, after, at FROM public.chaos_note ORDER BY at")
-        for key, what, before, after, at in cursor.fetchall():
-            notes[key].append((what, before, after, at))
+        cursor.execute("SELECT order_key, what, before, after, at, backend FROM public.chaos_note ORDER BY at")
+        for key, *facts in cursor.fetchall():
+            notes[key].append(Note(*facts))
     return notes
 
 
@@ -198,7 +216,7 @@ def _count_the_paid(verdict: Verdict, run: Run, books: Books) -> None:
         for purchase, order in bought
         if not purchase.is_meant_to_be_paid
         and purchase.kind != "late"
-        and (books.events[order.secret]["paid"] or any(after == "paid" for _, _, after, _ in books.notes[order.secret]) or order.paid)
+        and (books.events[order.secret]["paid"] or any(note.after == "paid" for note in books.notes[order.secret]) or order.paid)
     ]
     verdict.none("seen as paid, and not paid at Mercado Pago", forged)
 
@@ -206,7 +224,7 @@ def _count_the_paid(verdict: Verdict, run: Run, books: Books) -> None:
 def _look_at_steps(verdict: Verdict, run: Run, books: Books) -> None:
     back, often = [], []
     for purchase, order in _bought(run, books):
-        steps = [(before, after) for what, before, after, _ in books.notes[order.secret] if what == "step"]
+        steps = [(note.before, note.after) for note in books.notes[order.secret] if note.what == "step"]
         back += [f"{order.secret} {before} -> {after}" for before, after in steps if before in HAS_PAID and after not in HAS_PAID]
         if purchase.kind != "returned" and books.events[order.secret]["paid"] > 1:
             often.append(f"{purchase.kind} {order.secret}")
@@ -260,7 +278,7 @@ def _look_at_looks(verdict: Verdict, run: Run, books: Books) -> None:
     for purchase, order in _bought(run, books):
         approved = min((theirs.approved_at for theirs in books.theirs_of(order) if theirs.approved_at), default=None)
         notes = books.notes[order.secret]
-        seen = next((at for what, _, after, at in notes if what == "step" and after in HAS_PAID), None)
+        seen = next((note.at for note in notes if note.what == "step" and note.after in HAS_PAID), None)
         if approved is None or seen is None or not purchase.is_meant_to_be_paid:
             continue
         verdict.lags.append(seen.timestamp() - approved)
@@ -269,18 +287,12 @@ def _look_at_looks(verdict: Verdict, run: Run, books: Books) -> None:
     verdict.none("missed by the first look of reconciliation", late)
 
 
-def _looks(notes: list[tuple[str, str, str, datetime]]) -> list[tuple[datetime, datetime]]:
-    """When each that was answered began and ended."""
-    looks, begun = [], None
-    for what, _, _, at in notes:
-        if what == "claim":
-            begun = at
-        elif what == "look" and begun is not None:
-            looks.append((begun, at))
+def _looks(notes: list[Note]) -> list[tuple[datetime, datetime]]:
+    """When each that was answered began and ended. A look that is slow may overlap with the next one of another process."""
+    looks, begun = [], dict[int, datetime]()
+    for note in notes:
+        if note.what == "claim":
+            begun[note.backend] = note.at
+        elif note.what == "look" and note.backend in begun:
+            looks.append((begun.pop(note.backend), note.at))
     return looks
-
-
-def _deadlocks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        return int(cursor.fetchone()[0])
