@@ -1,6 +1,5 @@
 """What the platform's users do beside signing in (core.identity.actions): hand-offs to their cafeterias, and admins."""
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,8 +7,10 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.digests import digest
 from accounts.errors import HandoffInvalid
 from accounts.models import Handoff, User
+from accounts.second_factor.codes import check_enrolled
 from accounts.support import check_support, supporter
 from core import passwords
 from core.audit.actions import record
@@ -34,8 +35,12 @@ class HandedOff:
 
 
 def check_may_enter(cafeteria: Cafeteria, *, caller: Caller) -> None:
-    """Raises CafeteriaNotFound for somebody else's cafeteria, SupportAccessRequired for an admin without the owner's consent."""
+    """Raises CafeteriaNotFound for somebody else's cafeteria, SupportAccessRequired for an admin without the owner's consent.
+
+    And SecondFactorMissing for an admin who must have one first.
+    """
     if caller.is_admin:
+        check_enrolled(caller)
         check_support(cafeteria.pk)
     elif cafeteria.owner_id != caller.id:
         raise CafeteriaNotFound
@@ -90,8 +95,3 @@ def create_admin(*, email: str, full_name: str, password: str) -> User:
             raise EmailTaken
         record("admin.created", target=email, label="manage.py create_admin")
     return user
-
-
-def digest(secret: str) -> str:
-    """High-entropy secrets need no slow hash."""
-    return hashlib.sha256(secret.encode()).hexdigest()

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from django.http import HttpRequest
 from ninja import Router
 
-from accounts.doors import anyone, signed_in
+from accounts.doors import anyone, own_sign_in
 from accounts.realm import platform_realm
 from core.http import errors
 from core.identity.api import AccountOut, RegisterIn, add_sign_in_operations, register_account
@@ -23,4 +23,4 @@ def register(request: HttpRequest, body: OwnerIn) -> Any:
     return register_account(platform_realm, request, body, role=body.role)
 
 
-add_sign_in_operations(router, lambda _: platform_realm, signed_in)
+add_sign_in_operations(router, lambda _: platform_realm, own_sign_in)

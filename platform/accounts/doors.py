@@ -14,8 +14,10 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
+from accounts.errors import SecondFactorMissing
 from accounts.realm import platform_realm
-from core.doors import Bearer, Door, OptionalBearer, Rule, View, anyone, bearer_token, check_page, declared, refusal
+from accounts.second_factor.codes import check_enrolled
+from core.doors import Bearer, Door, OptionalBearer, Rule, View, anyone, bearer_token, check_page, declared, person_of, refusal
 from core.errors import AppError
 from core.identity.callers import Caller
 from core.identity.errors import InvalidToken
@@ -38,6 +40,7 @@ PROOF_LIFE = timedelta(minutes=15)  # of a password, for pages that ask for one 
 def page(*, access: Access, proof: bool = False) -> Callable[[View], Door]:
     """Whoever is signed in is `request.person`. Others are sent to sign in, or get a page that says they may not.
 
+    An admin who must have a second factor and has none is sent to set one up before a page for admins opens.
     With `proof`, whoever has not given the password within PROOF_LIFE is asked for it first, and comes back to this page.
     """
 
@@ -47,9 +50,13 @@ def page(*, access: Access, proof: bool = False) -> Callable[[View], Door]:
             try:
                 load_person(request)
                 check_page(request, RULES.get(access))
+                if access == "admin":
+                    check_enrolled(person_of(request))
                 if proof and not proved_within(request, PROOF_LIFE):
                     return _to_proof(request)
                 return view(request, *args, **kwargs)
+            except SecondFactorMissing:
+                return _to("set_up_second_factor", request.get_full_path() if request.method in {"GET", "HEAD"} else "")
             except AppError as error:
                 return refusal(request, error)
 
@@ -61,8 +68,11 @@ def page(*, access: Access, proof: bool = False) -> Callable[[View], Door]:
 def _to_proof(request: HttpRequest) -> HttpResponseRedirect:
     """Back to where the form was, which says anew what it does: nothing that was sent is done by a redirect."""
     kept = {name: request.POST[name][:80] for name in WHAT_IT_IS_ABOUT if name in request.POST}
-    back = f"{request.path}?{urlencode(kept)}" if kept else request.get_full_path()
-    return HttpResponseRedirect(f"{reverse('confirm_password')}?{urlencode({'next': back})}")
+    return _to("confirm_password", f"{request.path}?{urlencode(kept)}" if kept else request.get_full_path())
+
+
+def _to(name: str, back: str) -> HttpResponseRedirect:
+    return HttpResponseRedirect(f"{reverse(name)}?{urlencode({'next': back})}" if back else reverse(name))
 
 
 def load_person(request: HttpRequest) -> None:
@@ -71,7 +81,16 @@ def load_person(request: HttpRequest) -> None:
 
 
 def authenticate_bearer(request: HttpRequest) -> Caller:
-    """The user of the request's access token. Raises NotSignedIn without one, InvalidToken for one that does not hold here and now."""
+    """The user of the request's access token. Raises NotSignedIn without one, InvalidToken for one that does not hold here and now.
+
+    And SecondFactorMissing for an admin who must have one first: their token opens nothing but /auth.
+    """
+    caller = _bearer(request)
+    check_enrolled(caller)
+    return caller
+
+
+def _bearer(request: HttpRequest) -> Caller:
     caller = platform_realm.caller(read_access(PLATFORM, bearer_token(request)))
     if caller is None:
         raise InvalidToken
@@ -81,6 +100,7 @@ def authenticate_bearer(request: HttpRequest) -> Caller:
 signed_in = Bearer(RULES["signed_in"], authenticate_bearer)
 owner = Bearer(RULES["owner"], authenticate_bearer)
 admin = Bearer(RULES["admin"], authenticate_bearer)
+own_sign_in = Bearer(RULES["signed_in"], _bearer)  # of /auth: who one is, and signing out
 guest_or_signed_in = OptionalBearer(authenticate_bearer)
 
-__all__ = ["admin", "anyone", "authenticate_bearer", "guest_or_signed_in", "owner", "page", "signed_in"]
+__all__ = ["admin", "anyone", "authenticate_bearer", "guest_or_signed_in", "own_sign_in", "owner", "page", "signed_in"]

@@ -13,3 +13,24 @@ class SupportAccessRequired(AppError):
 
     code = "support_access_required"
     status = 403
+
+
+class SecondFactorMissing(AppError):
+    """Admins here need two-step verification. Set it up at {url}"""
+
+    code = "second_factor_missing"
+    status = 403
+
+
+class SecondFactorKept(AppError):
+    """Admins here need two-step verification, so it cannot be turned off. You can move it to another app."""
+
+    code = "second_factor_kept"
+    status = 409
+
+
+class NoSecondFactor(AppError):
+    """Two-step verification is not on."""
+
+    code = "second_factor_off"
+    status = 409

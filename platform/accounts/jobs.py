@@ -1,6 +1,7 @@
 from django.conf import settings
 
 from accounts.realm import platform_realm
+from accounts.second_factor.notices import mail_notice
 from core.identity.recovery import mail_link
 from core.jobs import JobRun, Json
 
@@ -10,3 +11,8 @@ def mail_reset_link(run: JobRun, *, account_id: int, page: str, language: str) -
     link = f"{settings.PLATFORM_URL}{page}"
     sent = mail_link(platform_realm, account_id=account_id, page=link, place="Comanda", language=language, job_id=run.job_id)
     return {"sent": sent}
+
+
+def mail_second_factor_notice(run: JobRun, *, user_id: int, what: str, language: str, facts: dict[str, int]) -> Json:
+    """Tell a user of the platform by mail what became of their second factor."""
+    return {"sent": mail_notice(user_id=user_id, what=what, language=language, facts=facts, job_id=run.job_id)}

@@ -54,3 +54,23 @@ class SupportRequest(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["cafeteria_id"], condition=models.Q(settled_at=None), name="one_support_request")]
+
+
+class SecondFactor(models.Model):
+    """That somebody's sign-in asks for a code of their app: confirmed by one, and theirs until they, or an operator, take it away."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="second_factor")
+    sealed_secret = models.CharField(max_length=400)  # core.vault
+    last_step = models.BigIntegerField()  # of the newest code that was used: that one and older ones are worth nothing
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class RecoveryCode(models.Model):
+    """In place of the app's, once."""
+
+    factor = models.ForeignKey(SecondFactor, models.CASCADE, related_name="codes")
+    code_hash = models.CharField(max_length=64)
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["factor", "code_hash"], name="one_recovery_code")]

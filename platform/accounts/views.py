@@ -41,6 +41,12 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 @page(access="anyone")
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_in_code(request: HttpRequest) -> HttpResponse:
+    return pages.sign_in_code_page(request, platform_realm, home=reverse("home"))
+
+
+@page(access="anyone")
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     return pages.sign_out_page(request, platform_realm, home=reverse("landing"))

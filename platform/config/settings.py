@@ -113,6 +113,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 ACCESS_TOKEN_LIFE = timedelta(minutes=env.integer("ACCESS_TOKEN_MINUTES", 30, least=1))
 ADMIN_SESSION_LIFE = timedelta(hours=env.integer("ADMIN_SESSION_HOURS", 12, least=1))  # of the platform's admins, not prolonged by use
+ADMIN_SECOND_FACTOR = env.boolean("ADMIN_SECOND_FACTOR", default=not DEVELOPMENT)  # Whether admins must have one before the console opens.
 REFRESH_TOKEN_LIFE = timedelta(days=env.integer("REFRESH_TOKEN_DAYS", 30, least=1))
 
 # --- Cookies: host-only, never on the parent domain ---------------------------------------------------------------------

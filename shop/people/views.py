@@ -6,7 +6,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.actions import digest, redeem_handoff
+from accounts.actions import redeem_handoff
+from accounts.digests import digest
 from accounts.errors import HandoffInvalid
 from accounts.support import visit_life
 from core.doors import person_of

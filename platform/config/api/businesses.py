@@ -132,25 +132,25 @@ def open_business(request: HttpRequest, body: BusinessIn) -> Any:
     return Status(201, _shown(cafeteria))
 
 
-@router.get("/businesses/{business_id}", auth=guest_or_signed_in, response={200: BusinessOut, **errors(401, 404, 422)})
+@router.get("/businesses/{business_id}", auth=guest_or_signed_in, response={200: BusinessOut, **errors(401, 403, 404, 422)})
 def get_business(request: HttpRequest, business_id: Id) -> Any:
     """An open cafeteria; a suspended one for its owner and admins only."""
     return _shown(_visible(business_id, caller_or_none(request)))
 
 
-@router.put("/businesses/{business_id}", auth=signed_in, response={200: BusinessOut, **errors(400, 401, 404, 409, 413, 422)})
+@router.put("/businesses/{business_id}", auth=signed_in, response={200: BusinessOut, **errors(400, 401, 403, 404, 409, 413, 422)})
 def put_business(request: HttpRequest, business_id: Id, body: BusinessPut) -> Any:
     """Sets name, description and address, and time zone and currency where given. The currency of past orders cannot change."""
     return _changed(request, business_id, {key: value for key, value in body.model_dump().items() if value is not None})
 
 
-@router.patch("/businesses/{business_id}", auth=signed_in, response={200: BusinessOut, **errors(400, 401, 404, 409, 413, 422)})
+@router.patch("/businesses/{business_id}", auth=signed_in, response={200: BusinessOut, **errors(400, 401, 403, 404, 409, 413, 422)})
 def patch_business(request: HttpRequest, business_id: Id, body: BusinessPatch) -> Any:
     """Sets what is given. A null is as if it had been left out."""
     return _changed(request, business_id, {key: value for key, value in body.model_dump().items() if value is not None})
 
 
-@router.delete("/businesses/{business_id}", auth=signed_in, response={204: None, **errors(401, 404, 409, 422)})
+@router.delete("/businesses/{business_id}", auth=signed_in, response={204: None, **errors(401, 403, 404, 409, 422)})
 def close_business(request: HttpRequest, business_id: Id) -> Any:
     """Closes the cafeteria for good. Its site answers 404 from then on."""
     caller = caller_of(request)
@@ -182,7 +182,9 @@ def issue_business_token(request: HttpRequest, business_id: Id) -> Any:
 
 
 @router.get(
-    "/businesses/{business_id}/products", auth=guest_or_signed_in, response={200: list[ProductOut], 304: None, **errors(401, 404, 422, 503)}
+    "/businesses/{business_id}/products",
+    auth=guest_or_signed_in,
+    response={200: list[ProductOut], 304: None, **errors(401, 403, 404, 422, 503)},
 )
 def list_products(request: HttpRequest, business_id: Id) -> HttpResponse:
     """What is on sale there, as on the cafeteria's own host."""

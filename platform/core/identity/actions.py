@@ -17,9 +17,10 @@ from django.utils import timezone
 from core import passwords, throttle, tokens
 from core.identity.callers import Caller, Claims
 from core.identity.emails import normalise_email, normalised_or_none
-from core.identity.errors import EmailTaken, InvalidToken, WeakPassword, WrongCredentials
+from core.identity.errors import EmailTaken, InvalidToken, SecondFactorRequired, SignInExpired, WeakPassword, WrongCode, WrongCredentials
 from core.identity.models import Account
 from core.identity.realm import Realm
+from core.identity.second_factor import HalfSignedIn, code_attempt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +55,11 @@ def register(realm: Realm, *, email: str, password: str, full_name: str, address
     return account
 
 
-def sign_in(realm: Realm, *, email: str, password: str, address: str) -> SignedIn:
+def sign_in(realm: Realm, *, email: str, password: str, address: str, code: str = "") -> SignedIn:
     """Starts a session. Raises WrongCredentials for an unknown, inactive or mistaken account alike, after the same work; TooManyAttempts.
 
-    Failures count against the account and the client's address; a success forgives the account's.
+    Failures count against the account and the client's address; a success forgives the account's. For whoever has a second factor it raises
+    SecondFactorRequired without a code, which `complete_sign_in` takes too, and WrongCode with a wrong one.
     """
     known = normalised_or_none(email)
     by_account = throttle.account_brake(realm.space, known or email.strip().lower())
@@ -67,14 +69,50 @@ def sign_in(realm: Realm, *, email: str, password: str, address: str) -> SignedI
         account = _active_accounts(realm).filter(email=known).first() if known else None
     if not passwords.matches(password, account.password if account else None) or account is None:
         raise WrongCredentials
-    renewed = passwords.hash_password(password) if passwords.needs_rehash(account.password) else None
+    if passwords.needs_rehash(account.password):
+        _rehash(realm, account, password)
     with realm.scope():
-        signed_in = start_session(realm, account)
-        if renewed:
-            _active_accounts(realm).filter(pk=account.pk, password=account.password).update(password=renewed)
-    throttle.forgive(by_account)
+        signed_in = None if realm.asks_for_code(account.pk) else start_session(realm, account)
     throttle.give_back([by_address])
+    if signed_in is None:
+        throttle.give_back([by_account])  # And no more: only the whole sign-in forgives.
+        return _with_code(realm, HalfSignedIn(account_id=account.pk, token_version=account.token_version), code=code, address=address)
+    throttle.forgive(by_account)
     return signed_in
+
+
+def complete_sign_in(realm: Realm, half: HalfSignedIn, *, code: str, address: str) -> SignedIn:
+    """The second step, with a code. Raises SignInExpired when the account has changed since the first, WrongCode, TooManyAttempts."""
+    with realm.scope():
+        account = _active_accounts(realm).filter(pk=half.account_id, token_version=half.token_version).first()
+    if account is None:
+        raise SignInExpired
+    with code_attempt(realm.space, email=account.email, address=address), realm.scope():
+        signed_in = start_session(realm, account)
+        _use_code(realm, signed_in.who, code)
+    throttle.forgive(throttle.account_brake(realm.space, account.email))
+    return signed_in
+
+
+def _with_code(realm: Realm, half: HalfSignedIn, *, code: str, address: str) -> SignedIn:
+    if not code:
+        raise SecondFactorRequired(half)
+    return complete_sign_in(realm, half, code=code, address=address)
+
+
+def _use_code(realm: Realm, who: Claims, code: str) -> None:
+    caller = realm.caller(who)
+    if caller is None:
+        raise WrongCode
+    realm.use_code(caller, code)
+
+
+def _rehash(realm: Realm, account: Account, password: str) -> None:
+    """Hashed anew as hashes are made now, unless the password changes just then."""
+    renewed = passwords.hash_password(password)
+    with realm.scope():
+        if _active_accounts(realm).filter(pk=account.pk, password=account.password).update(password=renewed):
+            account.password = renewed
 
 
 def start_session(realm: Realm, account: Account) -> SignedIn:
@@ -160,26 +198,41 @@ def change_password(realm: Realm, *, caller: Caller, current: str, new: str, add
         return set_password(realm, account, encoded=encoded)
 
 
-def confirm_password(realm: Realm, *, caller: Caller, password: str, address: str) -> None:
-    """Whether it is still the caller at the device. Failures count as those of signing in. Raises WrongCredentials, TooManyAttempts."""
+def confirm_password(realm: Realm, *, caller: Caller, password: str, address: str, code: str = "") -> None:
+    """Whether it is still the caller at the device, with a code from whoever has a second factor. Failures count as those of signing in.
+
+    Raises WrongCredentials, WrongCode, TooManyAttempts.
+    """
     brakes = [throttle.account_brake(realm.space, caller.email), throttle.address_brake(address)]
     throttle.take_attempt(brakes)
     with realm.scope():
         account = _active_accounts(realm).filter(pk=caller.id).first()
+        asks_for_code = realm.asks_for_code(caller.id)
     if not passwords.matches(password, account.password if account else None) or account is None:
         raise WrongCredentials
     throttle.give_back(brakes)
+    if asks_for_code:
+        with code_attempt(realm.space, email=account.email, address=address), realm.scope():
+            realm.use_code(caller, code)
 
 
 def set_password(realm: Realm, account: Account, *, encoded: str) -> SignedIn:
     """Inside the scope. The account's sessions and tokens end; the one that is returned is new."""
-    version = account.token_version + 1
+    end_sessions(realm, account, password=encoded)
+    return start_session(realm, account)
+
+
+def end_sessions(realm: Realm, account: Account, *, password: str = "") -> None:
+    """Inside the scope. Ends the account's sessions and tokens, and sets the (hashed) password if there is one.
+
+    Raises WrongCredentials if the account's sessions were ended since it was read.
+    """
+    password, version = password or account.password, account.token_version + 1
     changed = _active_accounts(realm).filter(pk=account.pk, token_version=account.token_version)
-    if not changed.update(password=encoded, token_version=version):
+    if not changed.update(password=password, token_version=version):
         raise WrongCredentials
     realm.sessions._default_manager.filter(ended_at=None, **{realm.owner_column: account.pk}).update(ended_at=timezone.now())
-    account.password, account.token_version = encoded, version
-    return start_session(realm, account)
+    account.password, account.token_version = password, version
 
 
 def check_password_rules(password: str, *, email: str, full_name: str) -> None:

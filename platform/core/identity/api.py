@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from ninja import Form, Router, Status
 from ninja.errors import ValidationError
+from ninja.params import functions
 from pydantic import AfterValidator, Field
 
 from core.doors import Bearer, anyone, caller_of
@@ -16,6 +17,7 @@ from core.identity import actions
 from core.identity.emails import normalise_email
 from core.identity.errors import InvalidEmail, WeakPassword
 from core.identity.realm import Realm
+from core.identity.second_factor import LONGEST_CODE
 from core.passwords import LONGEST
 from core.throttle import client_address
 
@@ -89,9 +91,15 @@ def add_sign_in_operations(router: Router, realm_of: RealmOf, signed_in: Bearer)
         request: HttpRequest,
         username: Form[Annotated[str, Field(min_length=1, max_length=254)]],
         password: Form[Annotated[str, Field(min_length=1, max_length=1_000)]],
+        code: str = functions.Form("", max_length=LONGEST_CODE),
     ) -> Any:
-        """Signs in with an e-mail address and a password, as a form. Unknown address and wrong password are one answer."""
-        return actions.sign_in(realm_of(request), email=username, password=password, address=client_address(request)).tokens()
+        """Signs in with an e-mail address and a password, as a form. Unknown address and wrong password are one answer.
+
+        Where two-step verification is on, `code` is that of the app, or a recovery code: without it the answer is 401
+        `second_factor_required`, with a wrong or used one 401 `wrong_code`.
+        """
+        realm, address = realm_of(request), client_address(request)
+        return actions.sign_in(realm, email=username, password=password, code=code.strip(), address=address).tokens()
 
     @router.post("/auth/refresh", auth=anyone, response={200: TokensOut, **errors(400, 401, 413, 422)})
     def refresh(request: HttpRequest, body: RefreshIn) -> Any:

@@ -1,10 +1,36 @@
 from core.errors import AppError
+from core.identity.second_factor import HalfSignedIn
 
 
 class WrongCredentials(AppError):
     """The e-mail address or the password is not right."""
 
     code = "wrong_credentials"
+    status = 401
+
+
+class SecondFactorRequired(AppError):
+    """This account asks for the code of its app as well as the password."""
+
+    code = "second_factor_required"
+    status = 401
+
+    def __init__(self, half: HalfSignedIn) -> None:
+        self.half = half
+        super().__init__()
+
+
+class WrongCode(AppError):
+    """This code is not right, or was used before: each works once. Wait for the next one."""
+
+    code = "wrong_code"
+    status = 401
+
+
+class SignInExpired(AppError):
+    """That took too long. Sign in again."""
+
+    code = "sign_in_expired"
     status = 401
 
 

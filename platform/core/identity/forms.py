@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.identity.emails import normalise_email
 from core.identity.errors import InvalidEmail
+from core.identity.second_factor import LONGEST_CODE
 from core.passwords import LONGEST
 
 
@@ -54,10 +55,34 @@ class ChangePasswordForm(forms.Form):
     )
 
 
-class ConfirmPasswordForm(forms.Form):
+class CodeForm(forms.Form):
+    """Of the app; with `recovery`, one of the codes for when it is lost, which have letters."""
+
+    code = forms.CharField(label=_("Code"), max_length=LONGEST_CODE)
+
+    def __init__(self, *args: Any, recovery: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["code"]
+        if recovery:
+            field.label, field.help_text = _("Recovery code"), _("One of the ten that you kept. Each works once.")
+            field.widget.attrs.update(autocomplete="off", autocapitalize="none", spellcheck="false")
+        else:
+            field.help_text = _("The six digits that your app shows now.")
+            field.widget.attrs.update(autocomplete="one-time-code", inputmode="numeric")
+
+
+class ConfirmPasswordForm(CodeForm):
+    """The password once more, and a code from whoever has a second factor."""
+
     current = forms.CharField(
         label=_("Password"), max_length=1_000, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
     )
+    field_order = ("current", "code")
+
+    def __init__(self, *args: Any, with_code: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not with_code:
+            del self.fields["code"]
 
 
 class ForgottenPasswordForm(forms.Form):

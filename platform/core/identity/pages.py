@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
@@ -15,9 +16,10 @@ from core.doors import person_of, safe_next
 from core.errors import AppError, NotFound, TooManyAttempts
 from core.flash import flash
 from core.identity import actions, recovery
-from core.identity.errors import EmailTaken, ResetLinkInvalid, WeakPassword, WrongCredentials
+from core.identity.errors import EmailTaken, ResetLinkInvalid, SecondFactorRequired, WeakPassword, WrongCode, WrongCredentials
 from core.identity.forms import (
     ChangePasswordForm,
+    CodeForm,
     ConfirmPasswordForm,
     ForgottenPasswordForm,
     NewPasswordForm,
@@ -26,11 +28,12 @@ from core.identity.forms import (
     mark_wrong_fields,
 )
 from core.identity.realm import Realm
+from core.identity.second_factor import forget_half, half_signed_in, remember_half
 from core.sessions import forget_sign_in, note_proof, remember_sign_in
 from core.throttle import client_address
 
 RESET_LINK = "reset_link"  # the session's key for the token of a mail's link
-FIELD_OF: Mapping[type[AppError], str] = {EmailTaken: "email", WrongCredentials: "current"}
+FIELD_OF: Mapping[type[AppError], str] = {EmailTaken: "email", WrongCredentials: "current", WrongCode: "code"}
 
 
 def sign_in_page(request: HttpRequest, realm: Realm, *, home: str, template: str = "core/identity/sign_in.html") -> HttpResponse:
@@ -39,13 +42,31 @@ def sign_in_page(request: HttpRequest, realm: Realm, *, home: str, template: str
         return _already_in(request, onward) or _form_page(request, template, SignInForm())
     form = SignInForm(request.POST)
 
-    def complete() -> None:
+    def attempt() -> actions.SignedIn:
         values = form.cleaned_data
-        signed_in = actions.sign_in(realm, email=values["email"], password=values["password"], address=client_address(request))
-        remember_sign_in(request, signed_in.who)
+        return actions.sign_in(realm, email=values["email"], password=values["password"], address=client_address(request))
 
-    failed = tried(form, complete)
-    return _form_page(request, template, form, failed) if failed is not None else HttpResponseRedirect(onward)
+    failed = tried(form, lambda: _sign_in(request, attempt))
+    return _form_page(request, template, form, failed) if failed is not None else _to_code_or(request, onward)
+
+
+def sign_in_code_page(request: HttpRequest, realm: Realm, *, home: str) -> HttpResponse:
+    """The second step, for whoever has just given the password in this browser; others begin at the first."""
+    onward, half = safe_next(request, home), half_signed_in(request)
+    recovery = "recovery" in request.GET
+    if half is None:
+        return _already_in(request, onward) or HttpResponseRedirect(_with_next(reverse("sign_in"), safe_next(request, "")))
+    form = CodeForm(request.POST or None, recovery=recovery)
+    template = "core/identity/sign_in_code.html"
+    if request.method != "POST":
+        form.fields["code"].widget.attrs["autofocus"] = True
+        return _form_page(request, template, form, recovery=recovery)
+
+    def attempt() -> actions.SignedIn:
+        return actions.complete_sign_in(realm, half, code=form.cleaned_data["code"], address=client_address(request))
+
+    failed = tried(form, lambda: _sign_in(request, attempt))
+    return _form_page(request, template, form, failed, recovery=recovery) if failed is not None else HttpResponseRedirect(onward)
 
 
 def sign_up_page(
@@ -96,19 +117,22 @@ def change_password_page(request: HttpRequest, realm: Realm, *, home: str, templ
 
 
 def confirm_password_page(request: HttpRequest, realm: Realm, *, home: str, template: str) -> HttpResponse:
-    """The password once more, before what cannot easily be taken back; then on to `next`."""
-    form = ConfirmPasswordForm(request.POST or None)
+    """The password once more, and a code from whoever has them, before what cannot easily be taken back; then on to `next`."""
+    person, recovery = person_of(request), "recovery" in request.GET
+    with realm.scope():
+        with_code = realm.asks_for_code(person.id)
+    form = ConfirmPasswordForm(request.POST or None, with_code=with_code, recovery=recovery)
     if request.method != "POST":
-        return _form_page(request, template, form, back=home)
+        return _form_page(request, template, form, back=home, recovery=recovery)
 
     def complete() -> None:
-        password = form.cleaned_data["current"]
-        actions.confirm_password(realm, caller=person_of(request), password=password, address=client_address(request))
+        password, code = form.cleaned_data["current"], form.cleaned_data.get("code", "")
+        actions.confirm_password(realm, caller=person, password=password, code=code, address=client_address(request))
         note_proof(request)
 
     failed = tried(form, complete)
     onward = safe_next(request, home)
-    return _form_page(request, template, form, failed, back=home) if failed is not None else HttpResponseRedirect(onward)
+    return _form_page(request, template, form, failed, back=home, recovery=recovery) if failed is not None else HttpResponseRedirect(onward)
 
 
 def forgotten_password_page(request: HttpRequest, realm: Realm, *, enqueue_mail: Callable[[int, str, str], object]) -> HttpResponse:
@@ -143,16 +167,15 @@ def choose_password_page(request: HttpRequest, realm: Realm, *, home: str) -> Ht
     if request.method != "POST":
         return _form_page(request, template, form)
 
-    def complete() -> None:
-        signed_in = recovery.choose_password(realm, token=token, new=form.cleaned_data["new"], address=client_address(request))
-        request.session.pop(RESET_LINK, None)
-        remember_sign_in(request, signed_in.who)
+    def attempt() -> actions.SignedIn:
+        return recovery.choose_password(realm, token=token, new=form.cleaned_data["new"], address=client_address(request))
 
-    failed = tried(form, complete)
+    failed = tried(form, lambda: _sign_in(request, attempt))
     if failed is not None:
         return _form_page(request, template, form, failed)
+    request.session.pop(RESET_LINK, None)
     flash(request, _("Your password is changed. Other devices are signed out."))
-    return HttpResponseRedirect(home)
+    return _to_code_or(request, home)
 
 
 def sign_out_everywhere_page(request: HttpRequest, realm: Realm, *, home: str) -> HttpResponse:
@@ -187,15 +210,36 @@ def tried(form: forms.Form, complete: Callable[[], None], *, fields: Mapping[typ
 
 
 def _form_page(
-    request: HttpRequest, template: str, form: forms.Form, failed: AppError | int | None = None, *, back: str = ""
+    request: HttpRequest, template: str, form: forms.Form, failed: AppError | int | None = None, *, back: str = "", **more: Any
 ) -> HttpResponse:
     status = failed.status if isinstance(failed, AppError) else failed
     # Only what was asked for travels on: each page has its own place to go to by itself.
-    response = render(request, template, {"form": form, "next": safe_next(request, ""), "back": back}, status=status)
+    response = render(request, template, {"form": form, "next": safe_next(request, ""), "back": back, **more}, status=status)
     if isinstance(failed, AppError):
         for name, value in failed.headers.items():
             response[name] = value
     return response
+
+
+def _sign_in(request: HttpRequest, attempt: Callable[[], actions.SignedIn]) -> None:
+    """This browser is signed in, or half when the account asks for a code too."""
+    try:
+        signed_in = attempt()
+    except SecondFactorRequired as error:
+        remember_half(request, error.half)
+    else:
+        forget_half(request)
+        remember_sign_in(request, signed_in.who)
+
+
+def _to_code_or(request: HttpRequest, onward: str) -> HttpResponse:
+    if half_signed_in(request) is None:
+        return HttpResponseRedirect(onward)
+    return HttpResponseRedirect(_with_next(reverse("sign_in_code"), onward))
+
+
+def _with_next(address: str, onward: str) -> str:
+    return f"{address}?{urlencode({'next': onward})}" if onward else address
 
 
 def _already_in(request: HttpRequest, onward: str) -> HttpResponse | None:

@@ -17,11 +17,12 @@ from django.utils.translation import gettext as _
 
 from core import passwords, throttle
 from core.errors import TooManyAttempts
-from core.identity.actions import SignedIn, check_password_rules, set_password
+from core.identity.actions import SignedIn, check_password_rules, end_sessions, start_session
 from core.identity.emails import normalised_or_none
-from core.identity.errors import ResetLinkInvalid, WrongCredentials
+from core.identity.errors import ResetLinkInvalid, SecondFactorRequired, WrongCredentials
 from core.identity.models import Account
 from core.identity.realm import Realm
+from core.identity.second_factor import HalfSignedIn
 from core.mail import send_mail
 
 LINK_LIFE = timedelta(hours=1)
@@ -76,7 +77,8 @@ def check_link(realm: Realm, *, token: str) -> None:
 def choose_password(realm: Realm, *, token: str, new: str, address: str) -> SignedIn:
     """Sets the password, ends every session, and starts one for whoever has the link.
 
-    Raises ResetLinkInvalid, WeakPassword, TooManyAttempts. Whoever was locked out by failures may sign in again.
+    Raises ResetLinkInvalid, WeakPassword, TooManyAttempts. Whoever was locked out by wrong passwords may sign in again. For whoever has a
+    second factor the link stands for the password alone: the password is set, and SecondFactorRequired raised.
     """
     brake = throttle.address_brake(address)
     throttle.take_attempt([brake])
@@ -87,10 +89,13 @@ def choose_password(realm: Realm, *, token: str, new: str, address: str) -> Sign
     encoded = passwords.hash_password(new)
     try:
         with realm.scope():
-            signed_in = set_password(realm, account, encoded=encoded)
+            end_sessions(realm, account, password=encoded)
+            signed_in = None if realm.asks_for_code(account.pk) else start_session(realm, account)
     except WrongCredentials:  # Used at the same time by somebody else.
         raise ResetLinkInvalid from None
     throttle.forgive(throttle.account_brake(realm.space, account.email))
+    if signed_in is None:
+        raise SecondFactorRequired(HalfSignedIn(account_id=account.pk, token_version=account.token_version))
     return signed_in
 
 

@@ -4,12 +4,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models, transaction
 
+from accounts.models import SecondFactor
 from core.vault import VaultLocked, reseal
 from payments.sellers.models import Connecting, Seller
 
 SEALED: Sequence[tuple[type[models.Model], tuple[str, ...]]] = (
     (Seller, ("sealed_access_token", "sealed_refresh_token")),
     (Connecting, ("sealed_verifier",)),
+    (SecondFactor, ("sealed_secret",)),
 )
 BATCH = 200
 
