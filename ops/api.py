@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Status
@@ -15,11 +16,13 @@ from core.errors import AppError
 from core.http import Schema, StrictBody, errors
 from core.jobs import enqueue
 from core.jobs.queries import job_by_id
+from ops.backups.actions import backup_by_id
 from ops.backups.bundles.keys import bundle_keys
 from ops.backups.models import Backup
 from ops.backups.queries import backups_of, standings
 from ops.restores.actions import restore_by_id, start_preview, start_restore, start_undo
 from ops.restores.clones import start_clone
+from ops.restores.keeping import COPY_DAYS, LONGEST_DAYS
 from tenants.errors import CafeteriaNotFound
 from tenants.models import Cafeteria
 
@@ -30,6 +33,13 @@ Part = Literal["database", "files"]
 
 class CopyOrPreview(AppError):
     """A copy under a new address is made whole, and changes nothing that could be previewed: say as, or preview, or parts."""
+
+    code = "invalid"
+    status = 422
+
+
+class KeepDaysOfACopy(AppError):
+    """keep_days says how long a copy stays: it belongs to as."""
 
     code = "invalid"
     status = 422
@@ -75,6 +85,10 @@ class RestoreIn(StrictBody):
             "without money, mail and webhooks. The job's result names its `business_id`.",
         ),
     ] = None
+    keep_days: Annotated[
+        int,
+        Field(ge=0, le=LONGEST_DAYS, description="With `as`: the copy is closed by itself after so many days; 0: only by somebody."),
+    ] = COPY_DAYS
     preview: bool = False
     parts: Annotated[list[Part], Field(min_length=1, max_length=2)] = ["database", "files"]
 
@@ -112,9 +126,10 @@ def list_backups(
     request: HttpRequest, business_id: Id, cursor: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> dict[str, Any]:
     """Newest first."""
-    found = backups_of(_cafeteria(business_id).uuid)
-    if cursor is not None and (last := Backup.objects.filter(pk=cursor).first()) is not None:
-        found = found.filter(taken_at__lt=last.taken_at)
+    found = backups_of(_cafeteria(business_id).uuid).defer("manifest")
+    if cursor is not None:
+        last = backup_by_id(cursor)  # Erased meanwhile, it is not found: the list would begin anew.
+        found = found.filter(Q(taken_at__lt=last.taken_at) | Q(taken_at=last.taken_at, id__lt=last.pk))
     rows = list(found[: limit + 1])
     return {"items": [_shown(row) for row in rows[:limit]], "next": str(rows[limit - 1].pk) if len(rows) > limit else None}
 
@@ -144,8 +159,10 @@ def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[di
     if body.as_ is not None:
         if body.preview or "parts" in body.model_fields_set:
             raise CopyOrPreview
-        copy = start_clone(cafeteria_uuid=cafeteria.uuid, slug=body.as_, backup_id=body.backup_id, at=body.at, by=by)
-        return Status(202, {"job_id": copy.job_id})
+        wanted: dict[str, Any] = {"slug": body.as_, "backup_id": body.backup_id, "at": body.at, "keep_days": body.keep_days}
+        return Status(202, {"job_id": start_clone(cafeteria_uuid=cafeteria.uuid, **wanted, by=by).job_id})
+    if "keep_days" in body.model_fields_set:
+        raise KeepDaysOfACopy
     if body.preview:
         return Status(202, {"job_id": start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, at=body.at).pk})
     started = start_restore(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, at=body.at, parts=tuple(body.parts), by=by)

@@ -42,7 +42,9 @@ def check_free_slug(slug: str) -> None:
         raise SlugTaken(slug=slug)
 
 
-def add_copy(place: Place, *, original: UUID, moment: datetime, head: str, name: str, currency: str, timezone: str) -> Cafeteria:
+def add_copy(
+    place: Place, *, original: UUID, moment: datetime, head: str, name: str, currency: str, timezone: str, closes_at: datetime | None = None
+) -> Cafeteria:
     """The row of a copy whose schema is made in the same transaction. It is open, has the same owner, and takes no orders from a site.
 
     Raises SlugTaken, CafeteriaNotFound.
@@ -62,6 +64,7 @@ def add_copy(place: Place, *, original: UUID, moment: datetime, head: str, name:
         accepts_orders=False,
         copy_of=original,
         copied_moment=moment,
+        closes_at=closes_at,
         **{field: getattr(theirs, field) for field in KEPT},
     )
     try:
@@ -73,8 +76,8 @@ def add_copy(place: Place, *, original: UUID, moment: datetime, head: str, name:
     return copy
 
 
-def copied_from(cafeteria_id: int) -> tuple[str, datetime]:
-    """(the slug of the cafeteria that a copy was made of, the moment that it shows)."""
-    copy_of, moment = Cafeteria.objects.values_list("copy_of", "copied_moment").get(pk=cafeteria_id)
+def copied_from(cafeteria_id: int) -> tuple[str, datetime, datetime | None]:
+    """(the slug of the cafeteria that a copy was made of, the moment that it shows, when it is closed by itself)."""
+    copy_of, moment, closes_at = Cafeteria.objects.values_list("copy_of", "copied_moment", "closes_at").get(pk=cafeteria_id)
     assert moment is not None
-    return Cafeteria.objects.values_list("slug", flat=True).get(uuid=copy_of), moment
+    return Cafeteria.objects.values_list("slug", flat=True).get(uuid=copy_of), moment, closes_at

@@ -39,6 +39,7 @@ class Cafeteria(TenantMixin):  # type: ignore[misc]
     fenced_until = models.DateTimeField(null=True, blank=True)  # its scopes are refused until then: a restore exchanges its schema
     copy_of = models.UUIDField(null=True, blank=True)  # the cafeteria whose backup it was made from; never changed
     copied_moment = models.DateTimeField(null=True, blank=True)  # that it shows
+    closes_at = models.DateTimeField(null=True, blank=True)  # when a copy is closed by itself; null: by somebody, or never
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 

@@ -25,6 +25,7 @@ from ops.backups.media import erase_media
 from ops.restores.building import built_side, check_is_readable
 from ops.restores.errors import CloneFailed, CloneNotFound
 from ops.restores.files import put_files
+from ops.restores.keeping import COPY_DAYS, end_after
 from ops.restores.models import Clone
 from ops.restores.sources import bundle_of, checked_source, has_lost_its_job, reason_of, waiting_for_storage
 from tenants.copies import Place, add_copy, check_free_slug, next_cafeteria_id
@@ -46,12 +47,15 @@ def start_clone(
     file: str = "",
     at: datetime | None = None,
     with_staff: bool = False,
+    keep_days: int | None = COPY_DAYS,
     by: str = "",
 ) -> Clone:
     """Write down that a backup, a bundle's file or a moment of the cafeteria becomes a copy at the new address, and add the job.
 
     The original is neither touched nor asked. `with_staff` lets its staff sign in at the copy with their passwords; else only its owner can
-    come, from the platform. Raises InvalidSlug, SlugReserved, SlugTaken, BackupNotFound, and OutsideWindow and the like for a moment.
+    come, from the platform. It is closed by itself `keep_days` after it was made; None or 0: only by somebody.
+
+    Raises InvalidSlug, SlugReserved, SlugTaken, BackupNotFound, and OutsideWindow and the like for a moment.
     """
     original = ref_by_uuid(cafeteria_uuid)
     check_free_slug(slug)
@@ -68,6 +72,7 @@ def start_clone(
                 file=file,
                 moment=at,
                 with_staff=with_staff,
+                keep_days=keep_days or None,
                 requested_by=by,
                 started_at=timezone.now(),
             )
@@ -143,6 +148,7 @@ def _put_pictures(clone: Clone, path: Path, manifest: Manifest, step: Step) -> l
 
 def _build(clone: Clone, path: Path, manifest: Manifest, missing: list[str], step: Step) -> None:
     place = Place(id=clone.copy_id, uuid=clone.copy_uuid, slug=clone.slug)
+    closes_at = end_after(clone.keep_days)
     with transaction.atomic():
         with built_side(place.schema_name, path, manifest, step=lambda what: step(0.6, what)) as (_side, head):
             step(0.9, "neutralise")
@@ -156,9 +162,11 @@ def _build(clone: Clone, path: Path, manifest: Manifest, missing: list[str], ste
             name=manifest.name,
             currency=manifest.currency,
             timezone=manifest.timezone,
+            closes_at=closes_at,
         )
         clone.phase, clone.moment, clone.finished_at, clone.media = Phase.DONE, manifest.moment, timezone.now(), []
         clone.report = {"rows": manifest.rows, "pictures": len(manifest.media) - len(missing), "pictures_missing": missing[:100]}
+        clone.report |= {"closes_at": closes_at and closes_at.isoformat()}
         # Whoever has cancelled it in the meantime is not overruled.
         if not Clone.objects.filter(pk=clone.pk, phase=Phase.WAITING).update(
             phase=clone.phase, moment=clone.moment, finished_at=clone.finished_at, media=[], report=clone.report

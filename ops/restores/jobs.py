@@ -7,7 +7,7 @@ from ops.archive.moments import take_moment
 from ops.backups.actions import backup_by_id
 from ops.backups.bundles.reading import read_manifest
 from ops.backups.offsite.actions import local_bundle
-from ops.restores import actions, clones
+from ops.restores import actions, clones, keeping
 from ops.restores.building import check_suits
 from ops.restores.preview import preview_restore
 
@@ -51,9 +51,10 @@ def clone(run: JobRun, *, clone_id: str) -> Json:
         run.check_cancelled()
 
     done = clones.run_clone(clone_id=UUID(clone_id), step=step)
-    return {"phase": done.phase, "business_id": done.copy_id, "slug": done.slug}
+    return {"phase": done.phase, "business_id": done.copy_id, "slug": done.slug, "closes_at": done.report.get("closes_at")}
 
 
 def sweep(run: JobRun) -> Json:  # noqa: ARG001 - every job takes its run
-    """Drop the schemas that restores have left, and the pictures of copies that failed."""
-    return {"dropped": list(actions.sweep_schemas()), "clones": clones.sweep_clones()}
+    """Drop the schemas that restores have left, and the pictures of copies that failed or were dropped; close copies whose time is over."""
+    closed, erased = keeping.close_ended_copies(), keeping.erase_dropped_copies()
+    return {"dropped": list(actions.sweep_schemas()), "clones": clones.sweep_clones(), "closed": closed, "erased": erased}

@@ -18,6 +18,7 @@ class Clone(models.Model):
     copy_id = models.BigIntegerField()
     backup_id = models.UUIDField(null=True)  # null: from a file
     file = models.CharField(max_length=400, blank=True, default="")  # the bundle
+    keep_days = models.PositiveIntegerField(null=True)  # after which the copy is closed by itself; null: never
     with_staff = models.BooleanField(default=False)  # the staff's passwords are good in the copy as well
     phase = models.CharField(max_length=10, choices=Phase, default=Phase.WAITING)
     moment = models.DateTimeField(null=True)  # that it shows

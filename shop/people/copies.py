@@ -49,10 +49,14 @@ class _Banner:
         self._tenant = tenant
 
     def __str__(self) -> str:
-        original, moment = copied_from(self._tenant.id)
-        return _(
+        original, moment, closes_at = copied_from(self._tenant.id)
+        told = _(
             "This is a copy of {original} as it was on {moment}. Customers cannot order here, and no money, mail or notification leaves it."
         ).format(original=original, moment=format_day_and_time(moment, self._tenant.timezone))
+        if closes_at is None:
+            return told
+        ends = _("It closes by itself on {moment}.").format(moment=format_day_and_time(closes_at, self._tenant.timezone))
+        return f"{told} {ends}"
 
 
 def _check_staff(request: HttpRequest) -> None:

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -5,6 +6,7 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from core.jobs import enqueue
@@ -124,13 +126,18 @@ def test_a_copy_under_a_new_address(admin: Client, committed_world: World) -> No
     try:
         job = done(admin, restore(**{"as": slug}))
         copy = Cafeteria.objects.get(slug=slug)
-        assert (job["state"], job["result"]) == ("succeeded", {"phase": "done", "business_id": copy.pk, "slug": slug})
+        assert copy.closes_at is not None
+        facts = {"phase": "done", "business_id": copy.pk, "slug": slug, "closes_at": copy.closes_at.isoformat()}
+        assert (job["state"], job["result"]) == ("succeeded", facts)
+        assert 29 <= (copy.closes_at - timezone.now()).days <= 30
         assert orders(world) == 1
         with tenant_scope(ref_by_uuid(copy.uuid)):
             assert Order.objects.count() == 0
         assert (restore(**{"as": slug}).status_code, restore(**{"as": slug}).json()["code"]) == (409, "slug_taken")
         assert restore(**{"as": "No Address"}).status_code == 422
         assert restore(**{"as": f"{slug}-2"}, preview=True).status_code == 422
+        assert restore(**{"as": f"{slug}-2"}, keep_days=-1).status_code == 422
+        assert restore(keep_days=3).status_code == 422
         assert restore(**{"as": f"{slug}-2"}, parts=["database"]).status_code == 422
     finally:
         drop_copies(world)
@@ -148,9 +155,17 @@ def test_a_copy_from_the_command_line(admin: Client, committed_world: World, cap
     backup = take_backup(cafeteria_uuid=committed_world.a.ref.uuid, kind="manual")
     try:
         call_command("restore", slug, "--backup", "newest", "--as", f"{slug}-2")
-        call_command("restore", slug, "--file", str(file_of(backup)), "--as", f"{slug}-3", "--with-staff")
+        call_command("restore", slug, "--file", str(file_of(backup)), "--as", f"{slug}-3", "--with-staff", "--keep-days", "0")
         assert f"{slug}-3.localhost" in capsys.readouterr().out
         assert set(Cafeteria.objects.filter(copy_of=backup.cafeteria_uuid).values_list("slug", flat=True)) == {f"{slug}-2", f"{slug}-3"}
+        ends = dict(Cafeteria.objects.filter(copy_of=backup.cafeteria_uuid).values_list("slug", "closes_at"))
+        assert (ends[f"{slug}-2"] is None, ends[f"{slug}-3"] is None) == (False, True)
+        call_command("keep_copy", f"{slug}-3", "--days", "7")
+        assert (Cafeteria.objects.get(slug=f"{slug}-3").closes_at or timezone.now()) > timezone.now() + timedelta(days=6)
+        with pytest.raises(CommandError, match="no such copy"):
+            call_command("keep_copy", slug)
+        with pytest.raises(CommandError, match="belongs to --as"):
+            call_command("restore", slug, "--backup", "newest", "--keep-days", "3", "--force")
         with pytest.raises(CommandError, match="belongs to --as"):
             call_command("restore", slug, "--backup", "newest", "--with-staff", "--force")
         with pytest.raises(CommandError, match="made whole"):

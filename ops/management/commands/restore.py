@@ -20,6 +20,7 @@ from ops.backups.queries import newest_backup
 from ops.management.following import follow, kept_here
 from ops.restores.actions import PARTS, restore_by_id, start_preview, start_restore
 from ops.restores.clones import clone_by_id, start_clone
+from ops.restores.keeping import COPY_DAYS, LONGEST_DAYS
 from ops.restores.models import Clone, Restore
 from tenants.queries import ref_by_slug
 from tenants.refs import TenantRef
@@ -49,6 +50,13 @@ class Command(BaseCommand):
             "--as", dest="copy", metavar="SLUG", help="make a copy at this new address, for its owner alone; nothing goes back"
         )
         parser.add_argument("--with-staff", action="store_true", help="with --as: its staff can sign in at the copy with their passwords")
+        parser.add_argument(
+            "--keep-days",
+            type=int,
+            choices=range(LONGEST_DAYS + 1),
+            metavar="N",
+            help=f"with --as: the copy is closed by itself after so many days ({COPY_DAYS} if not said; 0: only by somebody)",
+        )
         parser.add_argument("--preview", action="store_true", help="only say what would change")
         parts = parser.add_mutually_exclusive_group()
         parts.add_argument("--database-only", action="store_true", help="leave the pictures alone")
@@ -73,8 +81,9 @@ class Command(BaseCommand):
     def _check(self, options: dict[str, Any]) -> None:
         if options["copy"] and (options["preview"] or options["database_only"] or options["files_only"]):
             raise CommandError("A copy is made whole, and changes nothing that could be previewed: leave the other options away.")
-        if options["with_staff"] and not options["copy"]:
-            raise CommandError("--with-staff belongs to --as.")
+        for option in ("with_staff", "keep_days"):
+            if options[option] not in {None, False} and not options["copy"]:
+                raise CommandError(f"--{option.replace('_', '-')} belongs to --as.")
 
     def _restore(self, ref: TenantRef, found: dict[str, Any], options: dict[str, Any]) -> None:
         self._confirm(ref, force=options["force"])
@@ -85,15 +94,21 @@ class Command(BaseCommand):
 
     def _copy(self, ref: TenantRef, found: dict[str, Any], options: dict[str, Any]) -> None:
         source: dict[str, Any] = {"cafeteria_uuid": ref.uuid, **found, "by": BY}
-        source |= {"slug": options["copy"], "with_staff": options["with_staff"]}
+        keep_days = COPY_DAYS if options["keep_days"] is None else options["keep_days"]
+        source |= {"slug": options["copy"], "with_staff": options["with_staff"], "keep_days": keep_days}
         started = self._follow(lambda: start_clone(**source), what=f"Copy of {ref.slug}", is_local="file" in found)
         copy = clone_by_id(started.pk)
         pictures, missing = copy.report["pictures"], len(copy.report["pictures_missing"])
         self.stdout.write(
             f"Done: {site_url(copy.slug)} is a copy of {ref.slug} as it was at {copy.moment:%Y-%m-%d %H:%M:%S} UTC, with "
             f"{copy.report['rows']} rows and {pictures} pictures{f' ({missing} are lost)' if missing else ''}. "
-            "It takes no money and sends nothing. Its owner enters it from the platform."
+            f"It takes no money and sends nothing. Its owner enters it from the platform. {self._end(copy)}"
         )
+
+    def _end(self, copy: Clone) -> str:
+        if copy.report["closes_at"] is None:
+            return "It stays until somebody closes it."
+        return f"It is closed by itself on {copy.report['closes_at']:.10}; keep_copy {copy.slug} moves that."
 
     def _follow[Started: (Restore, Clone)](self, start: Callable[[], Started], *, what: str, is_local: bool) -> Started:
         """What a file of this machine is needed for is not left to another machine's worker."""

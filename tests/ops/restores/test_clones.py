@@ -16,6 +16,7 @@ from pytest_django.fixtures import Settings
 from accounts.queries import owned_cafeterias
 from billing.looking import begin_missing_trials
 from billing.models import Subscription
+from core.audit.models import AuditEntry
 from core.jobs.actions import cancel_job
 from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
@@ -24,6 +25,7 @@ from ops.backups.models import Backup
 from ops.backups.queries import standings
 from ops.restores.clones import run_clone, start_clone, sweep_clones
 from ops.restores.errors import CloneFailed
+from ops.restores.keeping import close_ended_copies, erase_dropped_copies
 from ops.restores.models import Clone
 from payments.sellers.actions import begin_connection
 from payments.sellers.models import Seller
@@ -33,6 +35,7 @@ from shop.orders.models import IdempotencyKey, Order
 from shop.people.actions import issue_owner_token
 from shop.people.jobs import mail_reset_link
 from shop.people.models import Person, PersonSession
+from tenants.actions import drop_closed_cafeteria
 from tenants.errors import CopyStaysApart, SlugReserved, SlugTaken
 from tenants.models import Cafeteria
 from tenants.provisioning.schema import drop_schema
@@ -185,6 +188,7 @@ def test_it_is_closed_to_the_public(place: Place, backup: Backup, slug: str, met
     if status == 200:
         assert 'content="noindex, nofollow"' in answer.content.decode()
         assert place.ref.slug in answer.content.decode()
+        assert "Se cierra sola el" in answer.content.decode()
     assert "X-Robots-Tag" not in Client(headers={"host": place.host}).get("/").headers
 
 
@@ -282,3 +286,24 @@ def test_cancelled_while_it_is_made(place: Place, backup: Backup, slug: str) -> 
         run_clone(clone_id=clone.pk, step=step)
     clone.refresh_from_db()
     assert (clone.phase, clone.media, left_of(clone)) == ("failed", [], [])
+
+
+def test_it_is_closed_when_its_time_is_over_and_leaves_no_pictures(place: Place, backup: Backup, slug: str) -> None:
+    for days in (30, 0):
+        copied(place, f"{slug}-{days}", backup_id=backup.pk, keep_days=days)
+    assert close_ended_copies() == 0
+    ending = Cafeteria.objects.get(slug=f"{slug}-30")
+    Cafeteria.objects.filter(copy_of=place.ref.uuid, closes_at__isnull=False).update(closes_at=timezone.now() - timedelta(seconds=1))
+    assert (close_ended_copies(), close_ended_copies()) == (1, 0)
+    assert dict(Cafeteria.objects.filter(copy_of=place.ref.uuid).values_list("slug", "status")) == {
+        f"{slug}-30": "closed",
+        f"{slug}-0": "open",
+    }
+    assert AuditEntry.objects.filter(cafeteria_uuid=ending.uuid, action="cafeteria.closed").exists()
+    assert not Job.objects.filter(kind="ops.backups.jobs.final", cafeteria_uuid=ending.uuid).exists()
+    folder = f"cafeterias/{ending.uuid}"
+    assert (erase_dropped_copies(), len(default_storage.listdir(folder)[1])) == (0, 2)  # As long as it could be looked at.
+    Cafeteria.objects.filter(pk=ending.pk).update(closed_at=timezone.now() - timedelta(days=31))
+    assert drop_closed_cafeteria(cafeteria_id=ending.pk)
+    assert (erase_dropped_copies(), erase_dropped_copies(), default_storage.listdir(folder)[1]) == (1, 0, [])
+    assert default_storage.exists(f"cafeterias/{place.ref.uuid}/{'a' * 64}-400.webp")
