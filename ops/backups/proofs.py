@@ -39,7 +39,8 @@ class Proofs:
 def prove_backup(backup: Backup) -> Backup:
     """Restore it into a scratch schema, compare rows, sums, sequences and pictures with its manifest, and take the schema back.
 
-    Marks it proven, which closes the alert of one that failed unless a newer one has. Raises BundleRefused when it is not good, after an alert.
+    Marks it proven, which closes the alert of one that failed unless a newer one has. Raises BundleRefused when it is not good,
+    after an alert.
     """
     try:
         _prove(backup)

@@ -8,10 +8,12 @@ from django.db import transaction
 from core.alerts.actions import resolve_alerts
 from core.alerts.models import Alert
 from core.audit.actions import record
+from core.audit.models import AuditEntry
 from core.identity.callers import Caller
 from core.jobs import actions as jobs
 from core.jobs import enqueue
 from core.jobs.models import Job, JobState
+from ops.backups.actions import backup_by_id
 from ops.backups.bundles.keys import bundle_keys
 from ops.console.errors import AlertNotFound
 from ops.restores.actions import restore_by_id, start_preview, start_undo
@@ -53,7 +55,23 @@ def request_backup(*, cafeteria: Cafeteria, key: str, person: Caller) -> Job:
         job = enqueue(
             "ops.backups.jobs.backup", queue="long", cafeteria_uuid=cafeteria.uuid, idempotency_key=f"console:{key}", kind="manual"
         )
-        record("backup.requested", actor=person, cafeteria_uuid=cafeteria.uuid, target=str(job.pk))
+        _record_once("backup.requested", job, person)
+    return job
+
+
+def request_proof(*, cafeteria: Cafeteria, backup_id: UUID, key: str, person: Caller) -> Job:
+    """The job that restores a backup beside and compares. The same key gives the same job. Raises BackupsNotSetUp, BackupNotFound."""
+    bundle_keys()
+    backup = backup_by_id(backup_id, cafeteria_uuid=cafeteria.uuid)
+    with transaction.atomic():
+        job = enqueue(
+            "ops.backups.jobs.prove_one",
+            queue="long",
+            cafeteria_uuid=cafeteria.uuid,
+            idempotency_key=f"console:{key}:{backup.pk}",
+            backup_id=str(backup.pk),
+        )
+        _record_once("backup.proof_requested", job, person)
     return job
 
 
@@ -107,7 +125,7 @@ def request_fleet_migration(*, key: str, person: Caller) -> Job:
     """The job that brings all cafeterias to this code's head. The same key gives the same job."""
     with transaction.atomic():
         job = enqueue("tenants.jobs.migrate_fleet", queue="long", idempotency_key=f"console:{key}")
-        record("fleet.migration_requested", actor=person, target=str(job.pk))
+        _record_once("fleet.migration_requested", job, person)
     return job
 
 
@@ -120,3 +138,9 @@ def resolve_alert(*, alert_id: int, person: Caller) -> None:
         closed = resolve_alerts(kind=alert.kind, cafeteria_uuid=alert.cafeteria_uuid, subject=alert.subject, by=person.email)
         if closed:
             record("alert.resolved", actor=person, cafeteria_uuid=alert.cafeteria_uuid, target=alert.kind, subject=alert.subject)
+
+
+def _record_once(action: str, job: Job, person: Caller) -> None:
+    """Not again for a form that was sent twice, which got the job of the first."""
+    if not AuditEntry.objects.filter(cafeteria_uuid=job.cafeteria_uuid, action=action, target=str(job.pk)).exists():
+        record(action, actor=person, cafeteria_uuid=job.cafeteria_uuid, target=str(job.pk))

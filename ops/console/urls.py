@@ -20,6 +20,7 @@ urlpatterns = [
     path(f"{CAFETERIA}/support", cafeterias.ask_support, name="console_ask_support"),
     path(f"{CAFETERIA}/backups", cafeterias.backups, name="console_backups"),
     path(f"{CAFETERIA}/backups/take", cafeterias.take_backup, name="console_take_backup"),
+    path(f"{CAFETERIA}/backups/<uuid:backup_id>/prove", cafeterias.prove_backup, name="console_prove_backup"),
     path(f"{CAFETERIA}/preview", restores.preview, name="console_begin_preview"),
     path(f"{CAFETERIA}/restore", restores.restore, name="console_begin_restore"),
     path(f"{CAFETERIA}/moment", restores.choose_moment, name="console_moment"),

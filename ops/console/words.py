@@ -53,6 +53,10 @@ TROUBLES: Mapping[str, Trouble] = {
         title=_("Cafeterias are not backed up as they should be"),
         remedy=_("The list of cafeterias shows which. Look at the long queue first: without a worker nothing is backed up."),
     ),
+    "backups.final_missing": Trouble(
+        title=_("A closed cafeteria has no proven last backup"),
+        remedy=_("Its data stays until there is one. Open the cafeteria: its job of the last backup says why it failed; let it try again."),
+    ),
     "notices.undelivered": Trouble(
         title=_("Operators are not told on one channel"),
         remedy=_("Run manage.py notify_test: it says what the channel answers. What waits goes out when it is back."),
@@ -67,7 +71,10 @@ TROUBLES: Mapping[str, Trouble] = {
     ),
     "archive.stalled": Trouble(
         title=_("The archive of every moment stands still"),
-        remedy=_("Start manage.py archive again and read what it says. Until it goes on, only backups can be gone back to."),
+        remedy=_(
+            "Its process, the container archive in production, starts again by itself: read in its log why it stopped. "
+            "Until it goes on, only backups can be gone back to."
+        ),
     ),
     "archive.gap": Trouble(
         title=_("The archive of every moment has a gap"),
@@ -75,11 +82,17 @@ TROUBLES: Mapping[str, Trouble] = {
     ),
     "archive.base_too_old": Trouble(
         title=_("The newest base backup is too old"),
-        remedy=_("Look at manage.py archive, the space on its disk and PostgreSQL's settings; each restore of a moment takes longer."),
+        remedy=_(
+            "Read the log of its process, the container archive in production; look at the space on its disk and at PostgreSQL's settings. "
+            "Each restore of a moment takes longer meanwhile."
+        ),
     ),
     "archive.base": Trouble(
         title=_("A base backup cannot be taken"),
-        remedy=_("Look at manage.py archive, the space on its disk and PostgreSQL's settings; each restore of a moment takes longer."),
+        remedy=_(
+            "Read the log of its process, the container archive in production; look at the space on its disk and at PostgreSQL's settings. "
+            "Each restore of a moment takes longer meanwhile."
+        ),
     ),
     "archive.offsite": Trouble(
         title=_("The archive does not reach the off-site storage"),
@@ -158,10 +171,20 @@ TROUBLES: Mapping[str, Trouble] = {
 JOBS: Mapping[str, Words] = {
     "core.notices.jobs.prune": _("Erase old notices"),
     "ops.certificates.jobs.check": _("Look at the certificates"),
+    "accounts.jobs.mail_second_factor_notice": _("Mail what changed about the second factor"),
     "accounts.jobs.mail_reset_link": _("Mail the link to a new password"),
     "shop.people.jobs.mail_reset_link": _("Mail the link to a new password"),
     "ops.backups.jobs.backup": _("Back up a cafeteria"),
     "ops.backups.jobs.prove": _("Prove the newest backups"),
+    "ops.backups.jobs.prove_one": _("Prove a backup"),
+    "ops.backups.jobs.final": _("Take the last backup of a closed cafeteria"),
+    "ops.backups.offsite.jobs.copy_media": _("Copy pictures off-site"),
+    "billing.jobs.end_preapproval": _("End a subscription at Mercado Pago"),
+    "config.demo.jobs.connect_test_seller": _("Connect a test account of Mercado Pago"),
+    "payments.ledger.jobs.close_checkout": _("Close a checkout at Mercado Pago"),
+    "payments.ledger.jobs.send_refund": _("Send a refund to Mercado Pago"),
+    "payments.reconciliation.jobs.state_day": _("Set Mercado Pago's day against the books"),
+    "shop.orders.jobs.import_sales": _("Import sales from a file"),
     "ops.backups.jobs.tick": _("See whose backup is due"),
     "ops.backups.offsite.jobs.copy": _("Copy a backup off-site"),
     "ops.backups.offsite.jobs.tidy": _("Tidy up the off-site storage"),
@@ -206,6 +229,23 @@ TABLES: Mapping[str, Words] = {
     "shop_menuimage": _("Pictures"),
 }
 
+STEPS: Mapping[str, Words] = {  # of backups, restores and copies, as their progress names them
+    "look": _("Looking for it"),
+    "log": _("Waiting for the log of that moment"),
+    "fetch": _("Fetching it from off-site"),
+    "media": _("Pictures"),
+    "safety copy": _("Taking the safety copy"),
+    "migrations": _("Running the newest migrations"),
+    "exchange": _("Exchanging the two"),
+    "money": _("Putting the money back"),
+    "neutralise": _("Making the copy harmless"),
+    "combine": _("Putting the base backup together"),
+    "replay": _("Replaying the log up to the moment"),
+    "pack": _("Packing it"),
+    "verify": _("Checking it"),
+    "done": pgettext_lazy("job", "done"),
+}
+
 ORDER_STATES: Mapping[str, Words] = {
     "pending": pgettext_lazy("order", "new"),
     "confirmed": pgettext_lazy("order", "confirmed"),
@@ -244,6 +284,8 @@ DEEDS: Mapping[str, Words] = {  # of the audit
     "cafeteria.suspended": _("Suspended the site"),
     "cafeteria.resumed": _("Opened the site again"),
     "cafeteria.closed": _("Closed the cafeteria for good"),
+    "cafeteria.domain_added": _("Added a domain of its own"),
+    "cafeteria.domain_removed": _("Removed a domain of its own"),
     "cafeteria.entered": _("Went in from the platform"),
     "cafeteria.token_issued": _("Took a token for its API"),
     "support.granted": _("Let the platform's support in"),
@@ -252,20 +294,28 @@ DEEDS: Mapping[str, Words] = {  # of the audit
     "support.asked": _("Asked the owner for support access"),
     "support.acted": _("Did something as support"),
     "backup.requested": _("Asked for a backup"),
+    "backup.proof_requested": _("Asked for the proof of a backup"),
     "restore.previewed": _("Asked what a restore would change"),
     "restore.started": _("Began a restore"),
     "restore.exchanged": _("The restored data went live"),
     "restore.done": _("The restore ended"),
     "restore.cancelled": _("Stopped a restore"),
+    "restore.failed": _("A restore failed; nothing has changed"),
     "restore.undo_requested": _("Asked for the undo of a restore"),
     "restore.undone": _("The restore was undone"),
     "clone.started": _("Began a copy"),
     "clone.done": _("The copy was made"),
     "clone.failed": _("The copy failed"),
+    "clone.kept": _("Changed until when the copy is kept"),
     "job.retried": _("Had a job tried again"),
     "job.cancelled": _("Cancelled a job"),
     "alert.resolved": _("Closed an alert"),
     "fleet.migration_requested": _("Had the fleet migrated"),
+    "subscription.begun": _("Began to subscribe a plan"),
+    "subscription.authorized": _("The subscription was authorised at Mercado Pago"),
+    "subscription.paid": _("The plan was paid"),
+    "subscription.plan_changed": _("Changed the plan"),
+    "subscription.cancelled_by_owner": _("Cancelled the subscription"),
     "payment.taken": _("Took a payment"),
     "payment.refunded": _("Refunded a payment"),
     "payment.sent_back": _("Sent a payment back"),
@@ -293,6 +343,11 @@ def job_words(kind: str) -> Words:
 
 def deed_words(action: str) -> Words:
     return DEEDS.get(action, action)
+
+
+def step_words(message: str) -> Words:
+    """What a job is at: a table, a step, or whatever it says itself."""
+    return STEPS.get(message) or TABLES.get(message) or message
 
 
 def table_words(table: str) -> Words:

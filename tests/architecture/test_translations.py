@@ -34,8 +34,8 @@ SPEAK_THROUGH_OTHERS = (WeakPassword, InvalidProduct)
 # What only an operator reads, at a terminal or as a job's outcome.
 NO_PAGES = ("config.demo", "shop.orders.imports", "tenants.provisioning", "tenants.fleet")
 ON_TERMINALS = {"UnsuitableMigration", "TemplateDiffers", "FleetBusy"}  # of commands, which speak English
-# Those that translate what they are given: an error's sentence, a place in a file, and why an archive cannot be had.
-SPEAK_FOR_OTHERS = {"platform/core/errors.py", "shop/menu/imports/errors.py", "ops/archive/errors.py"}
+# Those that translate what they are given: an error's sentence, a place in a file, why an archive cannot be had, what was kept in English.
+SPEAK_FOR_OTHERS = {"platform/core/errors.py", "shop/menu/imports/errors.py", "ops/archive/errors.py", "ops/console/sentences.py"}
 
 
 def in_templates() -> Iterator[tuple[str, Sentence]]:

@@ -102,7 +102,6 @@ def cafeteria_facts(cafeteria: Cafeteria) -> CafeteriaFacts:
     backups = backups_of(uuid)
     jobs = Job.objects.filter(cafeteria_uuid=uuid)
     entries = AuditEntry.objects.filter(cafeteria_uuid=uuid).order_by("-at", "-id")[:DEEDS_SHOWN]
-    under_way = (JobState.QUEUED, JobState.RUNNING)
     return CafeteriaFacts(
         cafeteria=cafeteria,
         owner=User.objects.filter(pk=cafeteria.owner_id).first(),
@@ -118,11 +117,26 @@ def cafeteria_facts(cafeteria: Cafeteria) -> CafeteriaFacts:
         due_at=turn.due_at if turn else None,
         alerts=alert_lines(list(Alert.objects.filter(cafeteria_uuid=uuid, resolved_at=None).order_by("severity", "-last_at"))),
         jobs=job_lines(list(jobs.order_by("-id")[:JOBS_SHOWN])),
-        backup_job=jobs.filter(kind="ops.backups.jobs.backup", state__in=under_way).order_by("-id").first(),
+        backup_job=backup_under_way(cafeteria),
         restores=list(Restore.objects.filter(cafeteria_uuid=uuid).order_by("-started_at")[:RESTORES_SHOWN]),
         deeds=[Deed(entry=entry, words=deed_words(entry.action)) for entry in entries],
         support=standings_of([cafeteria.pk])[cafeteria.pk],
     )
+
+
+def backup_under_way(cafeteria: Cafeteria) -> Job | None:
+    """The newest job that backs it up and has not ended."""
+    return _under_way(cafeteria, "ops.backups.jobs.backup").order_by("-id").first()
+
+
+def proofs_under_way(cafeteria: Cafeteria) -> dict[str, UUID]:
+    """The backups that somebody has asked to be proven now, each with its job."""
+    jobs = _under_way(cafeteria, "ops.backups.jobs.prove_one").values_list("id", "arguments")
+    return {str(arguments.get("backup_id", "")): job_id for job_id, arguments in jobs}
+
+
+def _under_way(cafeteria: Cafeteria, kind: str) -> QuerySet[Job]:
+    return Job.objects.filter(cafeteria_uuid=cafeteria.uuid, kind=kind, state__in=(JobState.QUEUED, JobState.RUNNING))
 
 
 def backups_page(cafeteria: Cafeteria, number: str) -> Page[Backup]:

@@ -1,6 +1,8 @@
 """The cafeterias: the list, one of them, its backups, and its life cycle."""
 
 from collections.abc import Callable
+from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -10,13 +12,19 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.doors import page
 from accounts.support import ask_for_support
 from core.doors import person_of
-from core.errors import AppError
 from core.flash import flash
 from ops.console import actions
 from ops.console.cafeterias.forms import SupportRequestForm, TypedForm
-from ops.console.cafeterias.queries import backups_page, cafeteria_by_id, cafeteria_facts, cafeterias_page
-from ops.console.pages import form_key, given_key, show
-from ops.console.restores.queries import moments_of_return
+from ops.console.cafeterias.queries import (
+    backup_under_way,
+    backups_page,
+    cafeteria_by_id,
+    cafeteria_facts,
+    cafeterias_page,
+    proofs_under_way,
+)
+from ops.console.pages import TellRefusals, answer_form, form_key, given_key, show, show_answer
+from ops.console.targets import moments_of_return
 from tenants.models import Cafeteria
 from tenants.routing import site_url
 
@@ -40,7 +48,7 @@ def cafeterias(request: HttpRequest) -> HttpResponse:
 @require_safe
 def cafeteria(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     found = cafeteria_by_id(cafeteria_id)
-    return show(request, "cafeteria", PLACE, shop=found, facts=cafeteria_facts(found), key=form_key(), ask=SupportRequestForm())
+    return _shown(request, found, SupportRequestForm())
 
 
 @page(access="admin")
@@ -49,9 +57,9 @@ def backups(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """Its backups, newest first, each with the way to go back to it."""
     found = cafeteria_by_id(cafeteria_id)
     listed = backups_page(found, request.GET.get("page", "1"))
-    facts = cafeteria_facts(found)
+    jobs: dict[str, Any] = {"backup_job": backup_under_way(found), "proofs": proofs_under_way(found)}
     moments, typed = moments_of_return(), request.GET.get("at", "")[:40]
-    return show(request, "backups", PLACE, shop=found, page=listed, facts=facts, key=form_key(), moments=moments, typed_moment=typed)
+    return show(request, "backups", PLACE, shop=found, page=listed, key=form_key(), moments=moments, typed_moment=typed, **jobs)
 
 
 @page(access="admin")
@@ -59,12 +67,20 @@ def backups(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
 def take_backup(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """On to the job that takes it. Sent twice, it is the same one."""
     found = cafeteria_by_id(cafeteria_id)
-    try:
-        job = actions.request_backup(cafeteria=found, key=given_key(request), person=person_of(request))
-    except AppError as error:
-        flash(request, error.translated(), "bad")
-        return redirect("console_cafeteria", cafeteria_id)
-    return redirect("console_job", job.pk)
+    with TellRefusals(request, found.timezone):
+        return redirect("console_job", actions.request_backup(cafeteria=found, key=given_key(request), person=person_of(request)).pk)
+    return redirect("console_cafeteria", cafeteria_id)
+
+
+@page(access="admin")
+@require_POST
+def prove_backup(request: HttpRequest, cafeteria_id: int, backup_id: UUID) -> HttpResponse:
+    """On to the job that restores it beside and compares. Sent twice, it is the same one."""
+    found = cafeteria_by_id(cafeteria_id)
+    with TellRefusals(request, found.timezone):
+        job = actions.request_proof(cafeteria=found, backup_id=backup_id, key=given_key(request), person=person_of(request))
+        return redirect("console_job", job.pk)
+    return redirect("console_backups", cafeteria_id)
 
 
 @page(access="admin")
@@ -84,34 +100,39 @@ def resume(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
 def close(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """Says what closing means, and asks for the address to be typed; POST closes."""
     found = cafeteria_by_id(cafeteria_id)
-    form = TypedForm(request.POST if request.method == "POST" else None, expected=found.slug)
-    if request.method == "POST" and form.is_valid():
-        return _moved(request, cafeteria_id, actions.close_cafeteria, _("The cafeteria is closed."))
     if found.status == Cafeteria.Status.CLOSED:
         return redirect("console_cafeteria", cafeteria_id)
-    return show(request, "close", PLACE, shop=found, url=site_url(found.slug), form=form, status=422 if form.is_bound else 200)
+    form = TypedForm(request.POST if request.method == "POST" else None, expected=found.slug)
+
+    def close_it() -> HttpResponse:
+        return _moved(request, cafeteria_id, actions.close_cafeteria, _("The cafeteria is closed."))
+
+    answer = answer_form(form, close_it, zone=found.timezone)
+    return show_answer(answer, request, "close", PLACE, shop=found, url=site_url(found.slug), form=form)
 
 
 @page(access="admin")
 @require_POST
 def ask_support(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """Asks the owner to let the support in; they see it on their home."""
-    form = SupportRequestForm(request.POST)
-    if form.is_valid():
+    found, form = cafeteria_by_id(cafeteria_id), SupportRequestForm(request.POST)
+
+    def ask() -> HttpResponse:
         ask_for_support(cafeteria_id=cafeteria_id, reason=form.cleaned_data["reason"], caller=person_of(request))
         flash(request, _("The owner is asked, on their home."))
-    else:
-        flash(request, _("Say what for: the owner reads it."), "bad")
-    return redirect("console_cafeteria", cafeteria_id)
+        return redirect("console_cafeteria", cafeteria_id)
+
+    answer = answer_form(form, ask, zone=found.timezone)
+    return _shown(request, found, form, status=answer) if isinstance(answer, int) else answer
+
+
+def _shown(request: HttpRequest, found: Cafeteria, ask: SupportRequestForm, status: int = 200) -> HttpResponse:
+    facts = cafeteria_facts(found)
+    return show(request, "cafeteria", PLACE, status=status, shop=found, facts=facts, backup_job=facts.backup_job, key=form_key(), ask=ask)
 
 
 def _moved(request: HttpRequest, cafeteria_id: int, action: Callable[..., Cafeteria], words: str) -> HttpResponse:
-    try:
+    with TellRefusals(request):
         action(cafeteria_id=cafeteria_id, person=person_of(request))
-    except AppError as error:
-        if error.status == 404:
-            raise
-        flash(request, error.translated(), "bad")
-    else:
         flash(request, words)
     return redirect("console_cafeteria", cafeteria_id)

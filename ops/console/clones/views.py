@@ -13,8 +13,9 @@ from core.errors import AppError
 from core.jobs.models import Job
 from ops.console.cafeterias.queries import cafeteria_by_id
 from ops.console.clones.forms import CloneForm
-from ops.console.pages import show, show_part
-from ops.console.restores.queries import Target, target_of
+from ops.console.pages import answer_form, show, show_answer, show_part
+from ops.console.targets import Target, target_of
+from ops.console.work.queries import PLATFORM_ZONE, percent_of, what_moves
 from ops.restores.clones import clone_by_id, start_clone
 from ops.restores.models import Clone
 from tenants.errors import InvalidSlug, SlugReserved, SlugTaken
@@ -29,19 +30,15 @@ PLACE = "cafeterias"
 def clone(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """What a copy is, and the form that asks for its address; POST begins it."""
     cafeteria = cafeteria_by_id(cafeteria_id)
-    posted = request.method == "POST"
-    target = target_of(cafeteria, request.POST if posted else request.GET)
-    form = CloneForm(request.POST if posted else None)
-    status = 422 if posted else 200
-    if posted and form.is_valid():
-        try:
-            return redirect("console_clone", _begin(request, cafeteria, target, form).pk)
-        except (SlugTaken, SlugReserved, InvalidSlug) as error:
-            form.add_error("slug", error.translated())
-        except AppError as error:
-            form.add_error(None, error.translated())
-            status = error.status
-    return show(request, "clone", PLACE, status=status, shop=cafeteria, target=target, form=form)
+    sent = request.POST if request.method == "POST" else None
+    target, form = target_of(cafeteria, sent or request.GET), CloneForm(sent)
+    fields: dict[type[AppError], str] = dict.fromkeys((SlugTaken, SlugReserved, InvalidSlug), "slug")
+
+    def begin() -> HttpResponse:
+        return redirect("console_clone", _begin(request, cafeteria, target, form).pk)
+
+    answer = answer_form(form, begin, zone=cafeteria.timezone, fields=fields)
+    return show_answer(answer, request, "clone", PLACE, shop=cafeteria, target=target, form=form)
 
 
 @page(access="admin")
@@ -54,8 +51,7 @@ def clone_page(request: HttpRequest, clone_id: UUID) -> HttpResponse:
 @require_safe
 def clone_part(request: HttpRequest, clone_id: UUID) -> HttpResponse:
     values = _stands(clone_by_id(clone_id))
-    job: Job | None = values["job"]
-    facts = (values["clone"].phase, (job.state, job.progress, job.message, job.cancel_requested) if job else ())
+    facts = (values["clone"].phase, what_moves(values["job"]))
     return show_part(request, "clone_state", state=facts, over=values["is_over"], **values)
 
 
@@ -80,11 +76,13 @@ def _begin(request: HttpRequest, cafeteria: Cafeteria, target: Target, form: Clo
 
 def _stands(found: Clone) -> dict[str, Any]:
     job = Job.objects.filter(pk=found.job_id).first() if found.job_id is not None else None
+    original: Cafeteria | None = Cafeteria.objects.filter(uuid=found.cafeteria_uuid).first()
     return {
         "clone": found,
-        "shop": Cafeteria.objects.filter(uuid=found.cafeteria_uuid).first(),
+        "shop": original,
+        "zone": original.timezone if original is not None else PLATFORM_ZONE,
         "job": job,
-        "percent": round((job.progress if job else 0) * 100),
+        "percent": percent_of(job),
         "is_over": found.phase != Clone.Phase.WAITING or job is None or job.has_ended,
         "url": site_url(found.slug),
     }

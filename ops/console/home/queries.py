@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from core.alerts.models import Alert
 from core.jobs.models import Job, JobState
 from core.jobs.queries import QueueStats, queue_stats
+from core.notices.runbooks import runbook_address, runbook_of
 from ops.backups.queries import Standing, standings
 from ops.console.words import Words, trouble_of
 from ops.console.work.queries import FleetHeads, fleet_heads
@@ -38,6 +39,7 @@ class Matter:
     words: Words
     href: str
     label: Words
+    runbook: str = ""  # where it can be read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +116,8 @@ def _alerts(counted: list[tuple[str, str, int]]) -> Iterator[Matter]:
         title = f"{trouble.title} ({count})" if count > 1 else trouble.title
         weight: Weight = "bad" if severity == Alert.Severity.CRITICAL else "warn"
         href = f"{reverse('console_alerts')}?kind={kind}"
-        yield Matter(weight=weight, title=title, words=trouble.remedy, href=href, label=_("See the alert"))
+        runbook = runbook_address(runbook_of(kind))
+        yield Matter(weight=weight, title=title, words=trouble.remedy, href=href, label=_("See the alert"), runbook=runbook)
 
 
 def _queues(queues: tuple[QueueStats, ...]) -> Iterator[Matter]:
@@ -122,12 +125,21 @@ def _queues(queues: tuple[QueueStats, ...]) -> Iterator[Matter]:
     for queue in queues:
         if queue.stalled_since is not None or queue.beat_age is None or queue.beat_age > 4 * settings.JOB_STALL_SECONDS:
             title = _("The workers of the queue {queue} give no sign of life").format(queue=queue.queue)
-            words = _("Start them again: manage.py worker {queue}. Jobs that wait go on by themselves.").format(queue=queue.queue)
-            yield Matter(weight="bad", title=title, words=words, href=href, label=_("See the queues"))
+            words = _(
+                "The watchdog starts them again by itself within minutes, and no job is lost. When this stays, restart the container "
+                "worker-{queue}, or the service that runs manage.py worker {queue}, and look at its last lines."
+            ).format(queue=queue.queue)
+            yield Matter(weight="bad", title=title, words=words, href=href, label=_("See the queues"), runbook=_stalled())
         elif queue.oldest_due_age > settings.JOB_LATE_SECONDS[queue.queue]:
             title = _("Jobs of the queue {queue} are late").format(queue=queue.queue)
             words = _("More work than workers, or one job that holds them all. Look at what runs.")
-            yield Matter(weight="warn", title=title, words=words, href=f"{href}?state=late", label=_("See the late ones"))
+            yield Matter(
+                weight="warn", title=title, words=words, href=f"{href}?state=late", label=_("See the late ones"), runbook=_stalled()
+            )
+
+
+def _stalled() -> str:
+    return runbook_address("docs/runbooks/worker-stalled.md")
 
 
 def _migrations(heads: FleetHeads) -> Iterator[Matter]:
@@ -135,7 +147,10 @@ def _migrations(heads: FleetHeads) -> Iterator[Matter]:
     if heads.failed:
         title = ngettext("{count} cafeteria could not be migrated", "{count} cafeterias could not be migrated", heads.failed)
         words = _("It goes on with the schema that it had. Its error says what stands in the way.")
-        yield Matter(weight="bad", title=title.format(count=heads.failed), words=words, href=href, label=_("See the errors"))
+        runbook = runbook_address("docs/runbooks/fleet-migrations.md")
+        yield Matter(
+            weight="bad", title=title.format(count=heads.failed), words=words, href=href, label=_("See the errors"), runbook=runbook
+        )
     elif heads.behind:
         title = ngettext("{count} cafeteria waits for migrations", "{count} cafeterias wait for migrations", heads.behind)
         words = _("Run the fleet's migrations: those that are done are skipped.")

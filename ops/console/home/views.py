@@ -4,7 +4,7 @@ from django.views.decorators.http import require_safe
 from accounts.doors import page
 from ops.console.home.queries import fleet
 from ops.console.pages import show
-from ops.console.restores.queries import moments_of_return
+from ops.console.targets import moments_of_return
 
 
 @page(access="admin")

@@ -2,30 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.core.paginator import Page, Paginator
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop, pgettext
+from django.utils.translation import pgettext
 
 from core.audit.models import AuditEntry
 from core.design.formats import format_day, format_money
 from core.jobs.models import Job, JobState
-from ops.archive.errors import OutsideWindow
-from ops.archive.moments import check_moment, folder_of_settings
-from ops.archive.queries import window
-from ops.archive.source import source_of_settings
-from ops.backups.actions import backup_by_id
-from ops.backups.errors import BackupNotFound
 from ops.backups.models import Backup
 from ops.console.errors import NoPreview
+from ops.console.targets import Target, target_of
 from ops.console.words import METHODS, MOVEMENTS, ORDER_STATES, PARTS, PAYMENT_STATES, Words, table_words
-from ops.console.work.queries import names_of
+from ops.console.work.queries import NOBODY, About, known_by_uuid, percent_of, what_moves
 from ops.restores.models import Restore
 from payments.ledger.models import LedgerEntry, Payment
 from tenants.models import Cafeteria
@@ -37,38 +31,6 @@ UNDER_WAY = (Restore.Phase.WAITING, Restore.Phase.BUILT, Restore.Phase.EXCHANGED
 BEFORE_EXCHANGE = (Restore.Phase.WAITING, Restore.Phase.BUILT)
 # Where in the job's progress each step of a restore ends (ops.restores.actions).
 STEP_ENDS = (0.3, 0.5, 0.85, 0.9, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Moments:
-    """Whether a cafeteria can go back to any moment, and to which."""
-
-    available: bool
-    why_not: Words = ""
-    earliest: datetime | None = None
-    latest: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
-    """What a cafeteria would go back to: a backup, or a moment."""
-
-    backup: Backup | None = None
-    at: datetime | None = None
-
-    @property
-    def backup_id(self) -> UUID | None:
-        return self.backup.pk if self.backup is not None else None
-
-    @property
-    def at_text(self) -> str:
-        return self.at.isoformat() if self.at is not None else ""
-
-    @property
-    def moment(self) -> datetime:
-        moment = self.at if self.backup is None else self.backup.taken_at
-        assert moment is not None
-        return moment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,48 +135,11 @@ class RestoreFacts:
     def facts(self) -> tuple[object, ...]:
         """All that its page shows and may change."""
         job, undo = self.job, self.undo_job
-        of_job = (job.state, job.progress, job.message, job.cancel_requested) if job else ()
-        return (self.restore.phase, self.restore.error, of_job, (undo.state, undo.progress) if undo else (), bool(self.undo_money))
-
-
-def moments_of_return() -> Moments:
-    """From when to when any cafeteria could go back to any second, by the archive that this machine sees."""
-    start, until = window(folder_of_settings())
-    if start is None or until is None:
-        forbidden = [obstacle.translated() for obstacle in source_of_settings().obstacles(of_programs=False) if obstacle.forbids]
-        if forbidden:
-            words = _("PostgreSQL does not let its archive be kept: {reason}").format(reason=" ".join(forbidden))
-            return Moments(available=False, why_not=words)
-        words = _("No archive of every moment is kept here yet: manage.py archive makes it. Choose one of the backups.")
-        return Moments(available=False, why_not=words)
-    return Moments(available=True, earliest=start, latest=until)
-
-
-def target_of(cafeteria: Cafeteria, values: Mapping[str, Any]) -> Target:
-    """What a form or an address names: `backup`, or `at` in ISO 8601. Raises BackupNotFound, also for another cafeteria's."""
-    try:
-        if values.get("at"):
-            at = datetime.fromisoformat(str(values["at"]))
-            return Target(at=at.astimezone(UTC))
-        backup_id = UUID(str(values.get("backup", "")))
-    except (ValueError, OverflowError):
-        raise BackupNotFound from None
-    return Target(backup=backup_by_id(backup_id, cafeteria_uuid=cafeteria.uuid))
-
-
-def moment_in_zone(text: str, cafeteria: Cafeteria) -> datetime:
-    """What was typed by the cafeteria's clock. Raises OutsideWindow for what is no moment, or none that can be had."""
-    try:
-        local = datetime.fromisoformat(text)
-        at = local.replace(tzinfo=ZoneInfo(cafeteria.timezone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise OutsideWindow(gettext_noop("that is no day and time.")) from None
-    check_moment(at)
-    return at
+        return (self.restore.phase, self.restore.error, what_moves(job), what_moves(undo), bool(self.undo_money))
 
 
 def preview_by_id(job_id: UUID) -> tuple[Job, Cafeteria, Target]:
-    """Raises NoPreview for anything else, or when its backup is gone."""
+    """Raises NoPreview for anything else, BackupNotFound when its backup is gone."""
     job = Job.objects.filter(pk=job_id, kind=PREVIEW).first()
     cafeteria: Cafeteria | None = Cafeteria.objects.filter(uuid=job.cafeteria_uuid).first() if job is not None else None
     if job is None or cafeteria is None:
@@ -259,7 +184,7 @@ def restore_facts(restore: Restore, cafeteria: Cafeteria) -> RestoreFacts:
         backup=Backup.objects.filter(pk=restore.backup_id).defer("manifest").first() if restore.backup_id else None,
         undo_job=undos.order_by("-id").first(),
         steps=_steps(restore, job),
-        percent=round((job.progress if job else 0) * 100),
+        percent=percent_of(job),
         undone_by=undone.actor_label if undone is not None else "",
         money=_report(restore.report, "money"),
         undo_money=_report(restore.report, "undo"),
@@ -267,14 +192,14 @@ def restore_facts(restore: Restore, cafeteria: Cafeteria) -> RestoreFacts:
     )
 
 
-def restores_page(*, cafeteria: Cafeteria | None, number: str) -> tuple[list[dict[str, Any]], Page[Restore]]:
-    """All restores, the newest first, each with its cafeteria's address."""
+def restores_page(*, cafeteria: Cafeteria | None, number: str) -> tuple[list[tuple[Restore, About]], Page[Restore]]:
+    """All restores, the newest first, each with its cafeteria."""
     found = Restore.objects.order_by("-started_at")
     found = found.filter(cafeteria_uuid=cafeteria.uuid) if cafeteria is not None else found
     page = Paginator(found, AT_A_TIME).get_page(number)
     rows = list(page.object_list)
-    known = names_of({restore.cafeteria_uuid for restore in rows})
-    return [{"restore": row, "slug": known.get(row.cafeteria_uuid, ("", None))[0], "cafeteria_id": row.cafeteria_id} for row in rows], page
+    known = known_by_uuid({restore.cafeteria_uuid for restore in rows})
+    return [(row, known.get(row.cafeteria_uuid, NOBODY)) for row in rows], page
 
 
 def _report(report: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

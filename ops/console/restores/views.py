@@ -12,24 +12,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.doors import page
 from core.doors import person_of
-from core.errors import AppError
 from core.flash import flash
 from core.jobs.models import Job, JobState
 from ops.console import actions
 from ops.console.cafeterias.forms import TypedForm
 from ops.console.cafeterias.queries import cafeteria_by_id
-from ops.console.pages import show, show_part
+from ops.console.pages import TellRefusals, answer_form, show, show_answer, show_part
 from ops.console.restores.forms import RestoreForm
-from ops.console.restores.queries import (
-    Target,
-    diff_of,
-    moment_in_zone,
-    newest_preview,
-    preview_by_id,
-    restore_facts,
-    restores_page,
-    target_of,
-)
+from ops.console.restores.queries import diff_of, newest_preview, preview_by_id, restore_facts, restores_page
+from ops.console.targets import Target, moment_in_zone, target_of
+from ops.console.work.queries import PLATFORM_ZONE, percent_of, what_moves
 from ops.restores.actions import UNDO_FOR, restore_by_id, start_restore
 from ops.restores.cancelling import cancel_restore
 from ops.restores.errors import RestoreUnderWay
@@ -47,7 +39,8 @@ def history(request: HttpRequest) -> HttpResponse:
     chosen = request.GET.get("cafeteria", "")
     cafeteria = cafeteria_by_id(int(chosen)) if chosen.isdecimal() and len(chosen) < 19 else None
     lines, found = restores_page(cafeteria=cafeteria, number=request.GET.get("page", "1"))
-    return show(request, "restores", PLACE, lines=lines, page=found, shop=cafeteria)
+    zone = cafeteria.timezone if cafeteria is not None else PLATFORM_ZONE
+    return show(request, "restores", PLACE, lines=lines, page=found, shop=cafeteria, zone=zone)
 
 
 @page(access="admin", proof=True)
@@ -55,17 +48,14 @@ def history(request: HttpRequest) -> HttpResponse:
 def restore(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """What a restore of `backup` does, and the form that begins it once the address is typed."""
     cafeteria = cafeteria_by_id(cafeteria_id)
-    target = target_of(cafeteria, request.POST if request.method == "POST" else request.GET)
-    form = RestoreForm(request.POST if request.method == "POST" else None, expected=cafeteria.slug)
-    if request.method != "POST" or not form.is_valid():
-        status = 422 if form.is_bound else 200
-        return show(request, "restore", PLACE, status=status, **_asked(cafeteria, target, form))
-    try:
-        begun = _begin(request, cafeteria, target, form)
-    except AppError as error:
-        form.add_error(None, error.translated())
-        return show(request, "restore", PLACE, status=error.status, **_asked(cafeteria, target, form))
-    return redirect("console_restore", begun.pk)
+    sent = request.POST if request.method == "POST" else None
+    target, form = target_of(cafeteria, sent or request.GET), RestoreForm(sent, expected=cafeteria.slug)
+
+    def begin() -> HttpResponse:
+        return redirect("console_restore", _begin(request, cafeteria, target, form).pk)
+
+    answer = answer_form(form, begin, zone=cafeteria.timezone)
+    return show_answer(answer, request, "restore", PLACE, **_asked(cafeteria, target, form))
 
 
 @page(access="admin")
@@ -74,12 +64,10 @@ def choose_moment(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """On to the restore of the moment that was typed by the cafeteria's clock."""
     cafeteria = cafeteria_by_id(cafeteria_id)
     typed = request.GET.get("at", "")[:40]
-    try:
+    with TellRefusals(request, cafeteria.timezone):
         at = moment_in_zone(typed, cafeteria)
-    except AppError as error:
-        flash(request, error.translated(), "bad")
-        return redirect(f"{reverse('console_backups', args=[cafeteria_id])}?{urlencode({'at': typed})}")
-    return redirect(f"{reverse('console_begin_restore', args=[cafeteria_id])}?{urlencode({'at': at.isoformat()})}")
+        return redirect(f"{reverse('console_begin_restore', args=[cafeteria_id])}?{urlencode({'at': at.isoformat()})}")
+    return redirect(f"{reverse('console_backups', args=[cafeteria_id])}?{urlencode({'at': typed})}")
 
 
 @page(access="admin")
@@ -88,12 +76,10 @@ def preview(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """On to the job that finds out what going back would change."""
     cafeteria = cafeteria_by_id(cafeteria_id)
     target = target_of(cafeteria, request.POST)
-    try:
+    with TellRefusals(request, cafeteria.timezone):
         job = actions.request_preview(cafeteria=cafeteria, backup_id=target.backup_id, at=target.at, person=person_of(request))
-    except AppError as error:
-        flash(request, error.translated(), "bad")
-        return redirect("console_backups", cafeteria_id)
-    return redirect("console_preview", job.pk)
+        return redirect("console_preview", job.pk)
+    return redirect("console_backups", cafeteria_id)
 
 
 @page(access="admin")
@@ -107,8 +93,7 @@ def preview_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @require_safe
 def preview_part(request: HttpRequest, job_id: UUID) -> HttpResponse:
     job, cafeteria, target = preview_by_id(job_id)
-    facts = (job.state, job.progress, job.message, job.cancel_requested)
-    return show_part(request, "preview_state", state=facts, over=job.has_ended, **_previewed(job, cafeteria, target))
+    return show_part(request, "preview_state", state=what_moves(job), over=job.has_ended, **_previewed(job, cafeteria, target))
 
 
 @page(access="admin")
@@ -129,13 +114,8 @@ def restore_part(request: HttpRequest, restore_id: UUID) -> HttpResponse:
 @page(access="admin")
 @require_POST
 def cancel(request: HttpRequest, restore_id: UUID) -> HttpResponse:
-    try:
+    with TellRefusals(request):
         cancel_restore(restore_id=restore_id, person=person_of(request))
-    except AppError as error:
-        if error.status == 404:
-            raise
-        flash(request, error.translated(), "bad")
-    else:
         flash(request, _("It stops at its next step. The cafeteria stays as it is."), "info")
     return redirect("console_restore", restore_id)
 
@@ -147,16 +127,15 @@ def undo(request: HttpRequest, restore_id: UUID) -> HttpResponse:
     found = restore_by_id(restore_id)
     cafeteria = cafeteria_by_id(found.cafeteria_id)
     form = TypedForm(request.POST if request.method == "POST" else None, expected=cafeteria.slug)
-    status = 422 if form.is_bound else 200
-    if request.method == "POST" and form.is_valid():
-        try:
-            actions.request_undo(restore_id=restore_id, person=person_of(request))
-        except AppError as error:
-            form.add_error(None, error.translated())
-            status = error.status
-        else:
-            return redirect("console_restore", restore_id)
-    return show(request, "undo", PLACE, status=status, shop=cafeteria, restore=found, form=form)
+    if not form.is_bound and not restore_facts(found, cafeteria).may_undo:
+        return redirect("console_restore", restore_id)  # which says why
+
+    def begin() -> HttpResponse:
+        actions.request_undo(restore_id=restore_id, person=person_of(request))
+        return redirect("console_restore", restore_id)
+
+    answer = answer_form(form, begin, zone=cafeteria.timezone)
+    return show_answer(answer, request, "undo", PLACE, shop=cafeteria, restore=found, form=form)
 
 
 def _begin(request: HttpRequest, cafeteria: Cafeteria, target: Target, form: RestoreForm) -> Restore:
@@ -193,7 +172,7 @@ def _previewed(job: Job, cafeteria: Cafeteria, target: Target) -> dict[str, Any]
     done = job.state == JobState.SUCCEEDED
     diff = diff_of(job.result or {}, cafeteria, target.moment) if done else None
     form = RestoreForm(expected=cafeteria.slug)
-    return {**_asked(cafeteria, target, form), "job": job, "diff": diff, "percent": round(job.progress * 100)}
+    return {**_asked(cafeteria, target, form), "job": job, "diff": diff, "percent": percent_of(job)}
 
 
 def _stands(restore: Restore) -> dict[str, Any]:

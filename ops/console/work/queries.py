@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from core.alerts.models import Alert
 from core.jobs.models import Job, JobState
+from core.notices.runbooks import runbook_address, runbook_of
 from core.redaction import REDACTED, SECRET_NAME, redact_text
 from ops.console.words import JOBS, Trouble, Words, job_words, trouble_of
 from tenants.models import Cafeteria, MigrationStatus
@@ -21,15 +22,24 @@ from tenants.provisioning.heads import current_head
 
 AT_A_TIME = 50
 LONGEST_VALUE = 600
+PLATFORM_ZONE = "UTC"  # of what belongs to no cafeteria
 FREQUENT = ("payments.inbox.jobs.work_off",)  # comes with every notification
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """Which cafeteria something is about; empty for what is the platform's own, or of one that is not there."""
+
+    slug: str = ""
+    cafeteria_id: int | None = None
+    zone: str = PLATFORM_ZONE  # by whose clock its times are told
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
     job: Job
     words: Words
-    slug: str  # empty: the platform's own
-    cafeteria_id: int | None
+    about: About
     is_late: bool
 
 
@@ -37,8 +47,8 @@ class JobLine:
 class AlertLine:
     alert: Alert
     trouble: Trouble
-    slug: str
-    cafeteria_id: int | None
+    runbook: str  # where it can be read
+    about: About
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +58,9 @@ class FleetHeads:
     current: int
     behind: int
     failed: int
+
+
+NOBODY = About()
 
 
 def jobs_page(*, state: str, text: str, before: UUID | None) -> tuple[list[JobLine], UUID | None]:
@@ -69,24 +82,23 @@ def jobs_page(*, state: str, text: str, before: UUID | None) -> tuple[list[JobLi
 
 def job_lines(jobs: list[Job]) -> list[JobLine]:
     """With the address of each one's cafeteria: one query."""
-    known = names_of({job.cafeteria_uuid for job in jobs if job.cafeteria_uuid})
-    return [
-        JobLine(
-            job=job,
-            words=job_words(job.kind),
-            slug=known.get(job.cafeteria_uuid, ("", None))[0],
-            cafeteria_id=known.get(job.cafeteria_uuid, ("", None))[1],
-            is_late=job.state == JobState.QUEUED
-            and (timezone.now() - job.run_after).total_seconds() > settings.JOB_LATE_SECONDS[job.queue],
-        )
-        for job in jobs
-    ]
+    known = known_by_uuid({job.cafeteria_uuid for job in jobs if job.cafeteria_uuid})
+    return [JobLine(job=job, words=job_words(job.kind), about=known.get(job.cafeteria_uuid, NOBODY), is_late=_is_late(job)) for job in jobs]
 
 
-def names_of(uuids: set[UUID]) -> Mapping[UUID | None, tuple[str, int | None]]:
-    """By uuid: slug and id."""
-    rows = Cafeteria.objects.filter(uuid__in=uuids).values_list("uuid", "slug", "id") if uuids else []
-    return {uuid: (slug, number) for uuid, slug, number in rows}
+def what_moves(job: Job | None) -> tuple[object, ...]:
+    """All of a job that its page shows and that may change by itself."""
+    return (job.state, job.progress, job.message, job.attempts, job.error, job.cancel_requested) if job is not None else ()
+
+
+def percent_of(job: Job | None) -> int:
+    return round(job.progress * 100) if job is not None else 0
+
+
+def known_by_uuid(uuids: set[UUID]) -> Mapping[UUID | None, About]:
+    """Those that are there: one query, or none."""
+    rows = Cafeteria.objects.filter(uuid__in=uuids).values_list("uuid", "slug", "id", "timezone") if uuids else []
+    return {uuid: About(slug=slug, cafeteria_id=number, zone=zone) for uuid, slug, number, zone in rows}
 
 
 def shown_values(values: Any) -> list[tuple[str, str]]:
@@ -106,12 +118,16 @@ def alerts_page(*, kind: str, is_open: bool, number: str) -> tuple[list[AlertLin
 
 
 def alert_lines(alerts: list[Alert]) -> list[AlertLine]:
-    known = names_of({alert.cafeteria_uuid for alert in alerts if alert.cafeteria_uuid})
-    lines = []
-    for alert in alerts:
-        slug, number = known.get(alert.cafeteria_uuid, ("", None))
-        lines.append(AlertLine(alert=alert, trouble=trouble_of(alert.kind), slug=slug, cafeteria_id=number))
-    return lines
+    known = known_by_uuid({alert.cafeteria_uuid for alert in alerts if alert.cafeteria_uuid})
+    return [
+        AlertLine(
+            alert=alert,
+            trouble=trouble_of(alert.kind),
+            runbook=runbook_address(runbook_of(alert.kind)),
+            about=known.get(alert.cafeteria_uuid, NOBODY),
+        )
+        for alert in alerts
+    ]
 
 
 def fleet_heads() -> FleetHeads:

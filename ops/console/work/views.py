@@ -10,13 +10,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.doors import page
 from core.doors import person_of
-from core.errors import AppError
 from core.flash import flash
 from core.jobs.models import Job, JobState
 from core.jobs.queries import job_by_id, queue_stats
 from ops.console import actions
-from ops.console.pages import form_key, given_key, show, show_part
-from ops.console.work.queries import alerts_page, fleet_heads, job_lines, jobs_page, migrations_page, shown_values
+from ops.console.pages import TellRefusals, form_key, given_key, show, show_part
+from ops.console.work.queries import alerts_page, fleet_heads, job_lines, jobs_page, migrations_page, percent_of, shown_values, what_moves
 from ops.restores.models import Restore
 from tenants.models import MigrationStatus
 
@@ -44,18 +43,14 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @require_safe
 def job_part(request: HttpRequest, job_id: UUID) -> HttpResponse:
     found = job_by_id(job_id)
-    facts = (found.state, found.progress, found.message, found.attempts, found.cancel_requested)
-    return show_part(request, "job_state", state=facts, over=found.has_ended, **_about(found))
+    return show_part(request, "job_state", state=what_moves(found), over=found.has_ended, **_about(found))
 
 
 @page(access="admin")
 @require_POST
 def retry_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    try:
+    with TellRefusals(request):
         actions.retry_job(job_id=job_id, person=person_of(request))
-    except AppError as error:
-        _say(request, error)
-    else:
         flash(request, _("It is tried again."))
     return redirect("console_job", job_id)
 
@@ -63,11 +58,8 @@ def retry_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @page(access="admin")
 @require_POST
 def cancel_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    try:
+    with TellRefusals(request):
         cancelled = actions.cancel_job(job_id=job_id, person=person_of(request))
-    except AppError as error:
-        _say(request, error)
-    else:
         flash(request, _("It is cancelled.") if cancelled.has_ended else _("It is asked to stop, which it does at its next step."), "info")
     return redirect("console_job", job_id)
 
@@ -85,9 +77,11 @@ def alerts(request: HttpRequest) -> HttpResponse:
 @page(access="admin")
 @require_POST
 def resolve_alert(request: HttpRequest, alert_id: int) -> HttpResponse:
+    """Back to where it was seen: the page of its cafeteria, or that of all alerts."""
     actions.resolve_alert(alert_id=alert_id, person=person_of(request))
     flash(request, _("The alert is closed. It opens again if the same is found again."))
-    return redirect("console_alerts")
+    inside = request.POST.get("cafeteria", "")
+    return redirect("console_cafeteria", int(inside)) if inside.isdecimal() and len(inside) < 19 else redirect("console_alerts")
 
 
 @page(access="admin")
@@ -111,8 +105,9 @@ def _about(found: Job) -> dict[str, Any]:
     (line,) = job_lines([found])
     return {
         "line": line,
+        "zone": line.about.zone,
         "job": found,
-        "percent": round(found.progress * 100),
+        "percent": percent_of(found),
         "arguments": shown_values(found.arguments),
         "result": shown_values(found.result) if found.kind != "ops.restores.jobs.preview" else [],
         "may_retry": found.state in {JobState.FAILED, JobState.CANCELLED},
@@ -125,12 +120,6 @@ def _restore_of(found: Job) -> UUID | None:
     """The restore that the job works at: its own page says more."""
     restore_id = _uuid(str(found.arguments.get("restore_id", "")))
     return restore_id if restore_id is not None and Restore.objects.filter(pk=restore_id).exists() else None
-
-
-def _say(request: HttpRequest, error: AppError) -> None:
-    if error.status == 404:
-        raise error
-    flash(request, error.translated(), "bad")
 
 
 def _uuid(text: str) -> UUID | None:

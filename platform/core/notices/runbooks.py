@@ -1,5 +1,7 @@
 """What to do about each kind of alert and act: a file of docs/runbooks. A test finds each kind that the product raises here."""
 
+from django.conf import settings
+
 RUNBOOKS = {
     "archive.": "archive-of-wal",
     "backups.": "backups-and-proofs",
@@ -15,6 +17,11 @@ RUNBOOKS = {
     "restore.": "one-cafeteria-damaged",
     "test": "notices",
 }
+
+
+def runbook_address(path: str) -> str:
+    """Where it can be read: below RUNBOOKS_URL where that is set, else its path in the repository."""
+    return f"{settings.RUNBOOKS_URL}/{path.rpartition('/')[2]}" if path and settings.RUNBOOKS_URL else path
 
 
 def runbook_of(kind: str) -> str:

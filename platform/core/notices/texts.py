@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 
 from core.notices.models import Notice
-from core.notices.runbooks import runbook_of
+from core.notices.runbooks import runbook_address, runbook_of
 
 MOST_GROUPS = 12  # in one message; the console has them all
 MOST_NAMES = 5  # of cafeterias in one group
@@ -44,8 +44,7 @@ class Group:
 
     def runbook(self) -> str:
         """An address where RUNBOOKS_URL says so, else the path in the repository."""
-        path = runbook_of(self.kind)
-        return f"{settings.RUNBOOKS_URL}/{path.rpartition('/')[2]}" if path and settings.RUNBOOKS_URL else path
+        return runbook_address(runbook_of(self.kind))
 
     def page(self) -> str:
         return f"{settings.PLATFORM_URL}/console/{'restores' if self.kind.startswith('restore') else 'alerts'}"

@@ -48,11 +48,17 @@ def pages(desk: Desk, shop: Cafeteria) -> list[str]:
     restore = Restore.objects.create(
         cafeteria_uuid=shop.uuid, cafeteria_id=shop.pk, backup_id=backup.pk, started_at=timezone.now(), parts=["database"]
     )
+    done = Restore.objects.create(
+        cafeteria_uuid=shop.uuid, cafeteria_id=shop.pk, backup_id=backup.pk, started_at=timezone.now(), exchanged_at=timezone.now(),
+        undo_until=timezone.now() + timedelta(days=7), phase="done", kept_schema="t_kept", away_seconds=0.04, parts=["database"],
+        moment=backup.taken_at,
+    )  # fmt: skip
     return [
         "/console/", "/console/cafeterias", "/console/cafeterias?q=zzz", desk.base, f"{desk.base}/close", f"{desk.base}/backups",
         f"{desk.base}/restore?backup={backup.pk}", f"{desk.base}/clone?backup={backup.pk}", f"/console/previews/{job.pk}",
         "/console/restores", f"/console/restores?cafeteria={shop.pk}", f"/console/restores/{restore.pk}",
-        f"/console/restores/{restore.pk}/undo", "/console/jobs", "/console/jobs?state=failed", "/console/jobs?q=zzz",
+        f"/console/restores/{done.pk}", f"/console/restores/{done.pk}/undo",
+        "/console/jobs", "/console/jobs?state=failed", "/console/jobs?q=zzz",
         f"/console/jobs/{job.pk}", "/console/alerts", "/console/alerts?state=closed", "/console/migrations",
     ]  # fmt: skip
 
@@ -194,7 +200,7 @@ def test_a_running_job_tells_its_progress(desk: Desk, shop: Cafeteria) -> None:
     job = enqueue("ops.backups.jobs.backup", queue="long", cafeteria_uuid=shop.uuid, kind="manual")
     Job.objects.filter(pk=job.pk).update(state="running", progress=0.42, message="shop_order", started_at=timezone.now())
     part = desk.admin.get(f"/console/jobs/{job.pk}/state")
-    assert (part.status_code, 'value="42"' in part.text, "shop_order" in part.text, "<html" in part.text) == (200, True, True, False)
+    assert (part.status_code, 'value="42"' in part.text, ">Pedidos<" in part.text, "<html" in part.text) == (200, True, True, False)
     again = desk.admin.get(f"/console/jobs/{job.pk}/state", headers={"if-none-match": part["ETag"]})
     assert again.status_code == 304
     Job.objects.filter(pk=job.pk).update(progress=0.5)

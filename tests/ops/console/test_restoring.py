@@ -15,7 +15,7 @@ from core.jobs.runner import run_job
 from ops.archive.errors import OutsideWindow
 from ops.backups.actions import file_of
 from ops.backups.models import Backup
-from ops.console.restores import queries
+from ops.console import targets
 from ops.restores.actions import run_restore, start_restore
 from ops.restores.models import Clone, Restore
 from payments.ledger.actions import take_at_counter
@@ -63,6 +63,7 @@ def test_back_up_now(real_desk: Desk) -> None:
     assert "A backup is under way" in desk.read(desk.base)
     run_job(job_page.rpartition("/")[2])
     assert "See the backups" in desk.read(job_page)
+    assert AuditEntry.objects.filter(cafeteria_uuid=desk.place.ref.uuid, action="backup.requested").count() == 1
     backup = Backup.objects.get(cafeteria_uuid=desk.place.ref.uuid)
     assert f"{desk.base}/restore?backup={backup.pk}" in desk.read(f"{desk.base}/backups")
 
@@ -195,9 +196,9 @@ def test_moments_are_offered_while_there_is_an_archive(desk: Desk, monkeypatch: 
     assert "No archive of every moment is kept here yet" in desk.read(f"{desk.base}/backups")
     assert "is no day and time" in desk.admin.get(f"{desk.base}/moment?at=yesterday", follow=True).text
     seen: list[datetime] = []
-    monkeypatch.setattr(queries, "check_moment", seen.append)
+    monkeypatch.setattr(targets, "check_moment", seen.append)
     start, end = datetime(2026, 11, 20, 3, 0, tzinfo=UTC), datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
-    monkeypatch.setattr(queries, "window", lambda _folder: (start, end))
+    monkeypatch.setattr(targets, "window", lambda _folder: (start, end))
     page = desk.read(f"{desk.base}/backups")
     assert "From 20 Nov 2026, 00:00:00 to 24 Nov 2026, 17:00:00" in page
     response = desk.admin.get(f"{desk.base}/moment?at=2026-11-24T14:05:09")
@@ -206,3 +207,54 @@ def test_moments_are_offered_while_there_is_an_archive(desk: Desk, monkeypatch: 
     assert ("24 Nov 2026, 14:05:09" in page, 'name="at" value="2026-11-24T17:05:09+00:00"' in page) == (True, True)
     sent = desk.send(f"{desk.base}/restore", at="2020-01-01T00:00:00+00:00", parts=["database"], typed=desk.place.ref.slug)
     assert (sent.status_code, OutsideWindow.template().split(":")[0] in sent.text) == (400, True)
+
+
+def test_a_backup_is_proven_now(real_desk: Desk) -> None:
+    desk, backup = real_desk, real_desk.backup()
+    key = re.findall(rf'backups/{backup.pk}/prove".*?name="key" value="(\w+)"', desk.read(f"{desk.base}/backups"), re.DOTALL)[0]
+    twice = {desk.send(f"{desk.base}/backups/{backup.pk}/prove", key=key)["Location"] for _ in range(2)}
+    assert len(twice) == 1
+    (job_page,) = twice
+    assert f'href="{job_page}">A proof is under way' in desk.read(f"{desk.base}/backups")
+    desk.run(job_page)
+    assert has(desk.read(f"{desk.base}/backups"), ">proven<", "Prove it now") == {">proven<": True, "Prove it now": True}
+    asked = AuditEntry.objects.get(cafeteria_uuid=desk.place.ref.uuid, action="backup.proof_requested")
+    assert (asked.actor_id, asked.target) == (desk.world.admin, job_page.rpartition("/")[2])
+    assert desk.send(f"/console/cafeterias/{desk.world.b.ref.id}/backups/{backup.pk}/prove").status_code == 404
+
+
+def test_a_proof_that_fails_says_why_and_an_older_one_settles_nothing(real_desk: Desk) -> None:
+    desk, older = real_desk, real_desk.backup()
+    newer = desk.backup()
+    file_of(newer).write_bytes(b"")
+    job_page = desk.run(desk.send(f"{desk.base}/backups/{newer.pk}/prove")["Location"])
+    for page in (desk.read(job_page, "es"), desk.read(f"{desk.base}/backups", "es"), desk.read(desk.base, "es")):
+        assert "No se puede usar el respaldo: está vacío, o no existe ese archivo." in page
+    desk.run(desk.send(f"{desk.base}/backups/{older.pk}/prove")["Location"])
+    assert "Un respaldo no pasó la prueba" in desk.read(desk.base, "es")
+
+
+def test_what_cannot_be_undone_offers_no_undo(real_desk: Desk) -> None:
+    desk = real_desk
+    waiting = start_restore(cafeteria_uuid=desk.place.ref.uuid, backup_id=desk.backup().pk)
+    assert desk.admin.get(f"/console/restores/{waiting.pk}/undo")["Location"] == f"/console/restores/{waiting.pk}"
+    refused = desk.send(f"/console/restores/{waiting.pk}/undo", typed=desk.place.ref.slug)
+    assert (refused.status_code, "it has not exchanged anything." in refused.text) == (409, True)
+
+
+def test_refusals_are_by_the_cafeterias_clock(real_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, zone = real_desk, real_desk.place.ref.timezone
+
+    def refuse(_at: datetime) -> None:
+        raise OutsideWindow(
+            "{at} UTC is before {first} UTC, from which on any moment can be had.", at="2026-11-20 03:00:00", first="2026-11-24 15:30:00"
+        )
+
+    monkeypatch.setattr(targets, "check_moment", refuse)
+    desk.admin.cookies["lang"] = "es"
+    page = str(desk.admin.get(f"{desk.base}/moment?at=2026-11-20T00:00:00", follow=True).text)
+    assert f"20 nov 2026, 00:00:00 ({zone}) es antes de 24 nov 2026, 12:30:00 ({zone})" in page
+    begun = start_restore(cafeteria_uuid=desk.place.ref.uuid, backup_id=desk.backup().pk)
+    Restore.objects.filter(pk=begun.pk).update(phase="failed", error=str(OutsideWindow("it is in the future.")))
+    assert "El archivo no puede volver a ese momento: está en el futuro." in desk.read(f"/console/restores/{begun.pk}", "es")
+    assert f"Todas las horas son las de la cafetería ({zone})." in desk.read(f"/console/restores?cafeteria={desk.place.ref.id}", "es")
