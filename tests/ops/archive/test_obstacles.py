@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 from ops.archive.errors import ArchiveNotPossible
 from ops.archive.source import source_of_settings
 from ops.backups.models import Backup
-from ops.console.restores.queries import moments_of_return
+from ops.console.targets import moments_of_return
 from ops.restores.actions import start_preview, start_restore
 from ops.restores.models import Restore
 from tests.world import World
