@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -35,12 +36,19 @@ class OwnedCafeteria:
     @property
     def copied_moment(self) -> str:
         """What a copy of a cafeteria shows; empty for one that is none."""
-        moment = self.cafeteria.copied_moment
-        return format_day_and_time(moment, self.cafeteria.timezone) if moment is not None else ""
+        return self._told(self.cafeteria.copied_moment)
+
+    @property
+    def closes_at(self) -> str:
+        """When a copy closes by itself; empty: only when somebody closes it."""
+        return self._told(self.cafeteria.closes_at)
 
     @property
     def is_started(self) -> bool:
         return self.has_menu and self.has_orders
+
+    def _told(self, moment: datetime | None) -> str:
+        return format_day_and_time(moment, self.cafeteria.timezone) if moment is not None else ""
 
 
 def owned_cafeterias(owner_id: int) -> list[OwnedCafeteria]:
