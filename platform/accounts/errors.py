@@ -1,4 +1,5 @@
 from core.errors import AppError
+from core.identity.errors import WrongCode
 
 
 class HandoffInvalid(AppError):
@@ -27,6 +28,10 @@ class SecondFactorKept(AppError):
 
     code = "second_factor_kept"
     status = 409
+
+
+class WrongRecoveryCode(WrongCode):
+    """This recovery code is not right, or was used before: each works once."""
 
 
 class NoSecondFactor(AppError):

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.digests import digest
-from accounts.errors import SecondFactorMissing
+from accounts.errors import SecondFactorMissing, WrongRecoveryCode
 from accounts.models import RecoveryCode, SecondFactor
 from accounts.second_factor.notices import tell
 from core.audit.actions import record
@@ -84,7 +84,7 @@ def _use_app_code(user_id: int, code: str) -> None:
 def _use_recovery_code(caller: Caller, code: str) -> None:
     mine = RecoveryCode.objects.filter(factor__user_id=caller.id, used_at=None)
     if not mine.filter(code_hash=digest(code)).update(used_at=timezone.now()):
-        raise WrongCode
+        raise WrongRecoveryCode
     left = mine.count()
     record("second_factor.recovery_code_used", actor=caller, target=caller.email, left=left)
     tell(caller.id, "recovery_code_used", left=left)

@@ -100,5 +100,5 @@ def _pending_secret(request: HttpRequest) -> str:
 
 def _picture(address: str) -> SafeString:
     """An SVG without styles, black on white in both themes: what cameras read best."""
-    code = segno.make_qr(address, error="m")
+    code = segno.make_qr(address, error="l")
     return SafeString(code.svg_inline(scale=4, light="#fff", title=_("QR code for the app"), omitsize=False))

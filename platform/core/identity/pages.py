@@ -200,7 +200,7 @@ def tried(form: forms.Form, complete: Callable[[], None], *, fields: Mapping[typ
             form.add_error("new" if "new" in form.fields else "password", message)
         failed: AppError | int = 422
     except AppError as error:
-        field = fields.get(type(error), "")
+        field = next((name for kind, name in fields.items() if isinstance(error, kind)), "")
         form.add_error(field if field in form.fields else None, error.translated())
         failed = error if isinstance(error, TooManyAttempts) else 422
     else:

@@ -103,6 +103,8 @@ def test_a_recovery_code_signs_in_on_its_own_page(world: World) -> None:
     give_password(client, world.owner_a, onward="/home/open")
     asked = client.get("/sign-in/code?recovery&next=/home/open").content.decode()
     assert ('autocomplete="off"' in asked, 'inputmode="numeric"' in asked) == (True, False)
+    wrong = client.post("/sign-in/code?recovery", {"code": "nope", "next": "/home/open"})
+    assert (wrong.status_code, "Ese código de recuperación no es correcto" in wrong.content.decode()) == (422, True)
     assert client.post("/sign-in/code?recovery", {"code": codes[3], "next": "/home/open"})["Location"] == "/home/open"
     assert client.get("/home").status_code == 200
 
