@@ -4,6 +4,7 @@ from django.urls import path
 
 from ops.console.cafeterias import views as cafeterias
 from ops.console.clones import views as clones
+from ops.console.design import views as design
 from ops.console.home import views as home
 from ops.console.restores import views as restores
 from ops.console.work import views as work
@@ -17,6 +18,7 @@ urlpatterns = [
     path(f"{CAFETERIA}/suspend", cafeterias.suspend, name="console_suspend"),
     path(f"{CAFETERIA}/resume", cafeterias.resume, name="console_resume"),
     path(f"{CAFETERIA}/close", cafeterias.close, name="console_close"),
+    path(f"{CAFETERIA}/keep", cafeterias.keep, name="console_keep_copy"),
     path(f"{CAFETERIA}/support", cafeterias.ask_support, name="console_ask_support"),
     path(f"{CAFETERIA}/backups", cafeterias.backups, name="console_backups"),
     path(f"{CAFETERIA}/backups/take", cafeterias.take_backup, name="console_take_backup"),
@@ -41,6 +43,7 @@ urlpatterns = [
     path("console/jobs/<uuid:job_id>/cancel", work.cancel_job, name="console_cancel_job"),
     path("console/migrations", work.migrations, name="console_migrations"),
     path("console/migrations/run", work.migrate, name="console_migrate"),
+    path("console/design", design.design, name="console_design"),
     path("console/alerts", work.alerts, name="console_alerts"),
     path("console/alerts/<int:alert_id>/resolve", work.resolve_alert, name="console_resolve_alert"),
 ]

@@ -87,13 +87,14 @@ def cafeterias_page(*, text: str, status: str, late: bool, number: str) -> tuple
     found: QuerySet[Cafeteria] = Cafeteria.objects.order_by("name", "id")
     if status:
         found = found.filter(status=status)
+    late_ones = {standing.cafeteria.pk for standing in standings() if not standing.ok}
     if late:
-        found = found.filter(pk__in=[standing.cafeteria.pk for standing in standings() if not standing.ok])
+        found = found.filter(pk__in=late_ones)
     if text:
         owners = User.objects.filter(email__icontains=text).values("id")
         found = found.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(schema_name=text.lower()) | Q(owner_id__in=owners))
     page = Paginator(found, AT_A_TIME).get_page(number)
-    return _lines(list(page.object_list)), page
+    return _lines(list(page.object_list), late_ones), page
 
 
 def cafeteria_facts(cafeteria: Cafeteria) -> CafeteriaFacts:
@@ -149,7 +150,7 @@ def plans_of(cafeterias: list[Cafeteria]) -> dict[UUID, Any]:
     return plans
 
 
-def _lines(cafeterias: list[Cafeteria]) -> list[CafeteriaLine]:
+def _lines(cafeterias: list[Cafeteria], late: set[int]) -> list[CafeteriaLine]:
     uuids = [cafeteria.uuid for cafeteria in cafeterias]
     owners = dict(User.objects.filter(pk__in={cafeteria.owner_id for cafeteria in cafeterias}).values_list("id", "email"))
     moments = Backup.objects.filter(cafeteria_uuid__in=uuids).values("cafeteria_uuid")
@@ -157,7 +158,6 @@ def _lines(cafeterias: list[Cafeteria]) -> list[CafeteriaLine]:
     taken = {row["cafeteria_uuid"]: (row["newest"], row["proven"]) for row in moments}
     turns = dict(BackupTurn.objects.filter(pk__in=uuids).values_list("cafeteria_uuid", "newest_at"))
     alerts = dict(Alert.objects.filter(cafeteria_uuid__in=uuids, resolved_at=None).values_list("cafeteria_uuid").annotate(Count("id")))
-    late = {standing.cafeteria.pk for standing in standings() if not standing.ok}
     plans = plans_of(cafeterias)
     return [
         CafeteriaLine(

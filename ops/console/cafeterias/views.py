@@ -25,6 +25,7 @@ from ops.console.cafeterias.queries import (
 )
 from ops.console.pages import TellRefusals, answer_form, form_key, given_key, show, show_answer
 from ops.console.targets import moments_of_return
+from ops.restores.keeping import COPY_DAYS, keep_copy
 from tenants.models import Cafeteria
 from tenants.routing import site_url
 
@@ -124,6 +125,17 @@ def ask_support(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
 
     answer = answer_form(form, ask, zone=found.timezone)
     return _shown(request, found, form, status=answer) if isinstance(answer, int) else answer
+
+
+@page(access="admin")
+@require_POST
+def keep(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
+    """Let a copy stay for another while, from now on."""
+    found = cafeteria_by_id(cafeteria_id)
+    with TellRefusals(request, found.timezone):
+        keep_copy(slug=found.slug, days=COPY_DAYS, by=person_of(request).email)
+        flash(request, _("The copy stays for {days} days from now.").format(days=COPY_DAYS))
+    return redirect("console_cafeteria", cafeteria_id)
 
 
 def _shown(request: HttpRequest, found: Cafeteria, ask: SupportRequestForm, status: int = 200) -> HttpResponse:

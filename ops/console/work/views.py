@@ -1,18 +1,21 @@
 """Jobs, alerts and the fleet's migrations."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import page
+from accounts.doors import PROOF_LIFE, page
 from core.doors import person_of
 from core.flash import flash
 from core.jobs.models import Job, JobState
 from core.jobs.queries import job_by_id, queue_stats
+from core.sessions import proved_within
 from ops.console import actions
 from ops.console.pages import TellRefusals, form_key, given_key, show, show_part
 from ops.console.work.queries import alerts_page, fleet_heads, job_lines, jobs_page, migrations_page, percent_of, shown_values, what_moves
@@ -20,6 +23,7 @@ from ops.restores.models import Restore
 from tenants.models import MigrationStatus
 
 LONGEST_SEARCH = 80
+ASKS_FOR_PASSWORD = ("ops.restores.jobs.restore", "ops.restores.jobs.undo", "tenants.jobs.close_cafeteria")
 
 
 @page(access="admin")
@@ -49,6 +53,10 @@ def job_part(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @page(access="admin")
 @require_POST
 def retry_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """What asks for the password when it is begun asks for it again here."""
+    if job_by_id(job_id).kind in ASKS_FOR_PASSWORD and not proved_within(request, PROOF_LIFE):
+        back = urlencode({"next": reverse("console_job", args=[job_id])})
+        return redirect(f"{reverse('confirm_password')}?{back}")
     with TellRefusals(request):
         actions.retry_job(job_id=job_id, person=person_of(request))
         flash(request, _("It is tried again."))

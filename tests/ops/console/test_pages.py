@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from core.alerts.actions import raise_alert
 from core.alerts.models import Alert
@@ -18,6 +19,7 @@ from ops.backups.models import Backup, BackupTurn
 from ops.console.words import TROUBLES
 from ops.restores.models import Restore
 from tenants.models import Cafeteria, MigrationStatus
+from tests.accounts.test_proof import age
 from tests.ops.console.desk import Desk
 
 SECRET = "correct-horse-battery-staple"
@@ -252,3 +254,32 @@ def test_home_names_who_goes_back_and_says_when_jobs_are_late(desk: Desk, shop: 
     page = desk.read("/console/")
     assert re.search(rf"Restores under way.*>{re.escape(shop.name)}<", page, re.DOTALL)
     assert "Jobs of the queue long are late" in page
+
+
+def test_the_parts_of_the_console_are_shown_in_development(desk: Desk, settings: Settings) -> None:
+    for theme in ("light", "dark"):
+        page = desk.read(f"/console/design?theme={theme}", "es")
+        expected = (f'data-theme="{theme}"', "ops/console.css", "No pasó la prueba", "El disco está lleno", "Deshecha", "Página 2 de 3")
+        assert {words: words.lower() in page.lower() for words in expected} == dict.fromkeys(expected, True)
+    assert "/console/design" in desk.read("/design")
+    settings.DEVELOPMENT = False
+    assert desk.admin.get("/console/design").status_code in {302, 404}  # or on to the second factor
+
+
+def test_a_copy_says_how_long_it_stays_and_is_kept(desk: Desk, shop: Cafeteria) -> None:
+    soon = timezone.now() + timedelta(days=2)
+    Cafeteria.objects.filter(pk=shop.pk).update(copy_of=desk.world.b.ref.uuid, closes_at=soon)
+    assert ("in 2 days" in desk.read(desk.base), ">copy<" in desk.read("/console/cafeterias")) == (True, True)
+    desk.send(f"{desk.base}/keep")
+    assert "The copy stays for 30 days from now." in desk.read(desk.base)
+    assert Cafeteria.objects.filter(pk=shop.pk, closes_at__gt=soon + timedelta(days=27)).exists()
+    Cafeteria.objects.filter(pk=shop.pk).update(copy_of=None)
+    assert desk.send(f"{desk.base}/keep").status_code == 404
+
+
+def test_an_undo_is_not_tried_again_without_the_password(desk: Desk, shop: Cafeteria) -> None:
+    undo = enqueue("ops.restores.jobs.undo", queue="long", cafeteria_uuid=shop.uuid, restore_id=str(shop.uuid), by="")
+    Job.objects.filter(pk=undo.pk).update(state="failed", finished_at=timezone.now())
+    age(desk.admin, 15 * 60)
+    assert desk.send(f"/console/jobs/{undo.pk}/retry")["Location"].startswith("/password/confirm?next=%2Fconsole%2Fjobs%2F")
+    assert Job.objects.get(pk=undo.pk).state == "failed"
