@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,12 +13,13 @@ import structlog
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from core.alerts.actions import raise_alert
+from core.alerts.actions import raise_alert, resolve_alerts
 from core.audit.actions import record
 from core.errors import AppError
 from core.jobs import enqueue
 from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
+from core.jobs.outcomes import describe_error
 from ops.archive.moments import check_moment
 from ops.backups.actions import backup_by_id, schema_of, take_backup
 from ops.backups.bundles.data import Manifest
@@ -39,6 +42,7 @@ ACTIVE = (Phase.WAITING, Phase.BUILT, Phase.EXCHANGED)
 UNDO_FOR = timedelta(days=7)
 FENCE_SECONDS = 30.0
 EXCHANGE_ATTEMPTS = 5
+NOT_ENDED = "restores.not_ended"
 LOCK_NOT_HAD = {"55P03", "40P01"}  # within the lock_timeout, and by a deadlock
 MONEY_WITHIN = timedelta(minutes=15)  # An undo whose money is not back by then has nobody any more who goes on with it.
 PARTS = ("database", "files")
@@ -134,9 +138,11 @@ def run_restore(*, restore_id: UUID, step: Step = lambda _fraction, _what: None)
         _fail(restore, reason_of(restore, error))
         raise
     if restore.phase == Phase.EXCHANGED:
-        step(0.9, "money")
+        with suppress(JobCancelled):  # Too late: what is live is brought to its end.
+            step(0.9, "money")
         _finish(restore)
-    step(1.0, "done")
+    with suppress(JobCancelled):
+        step(1.0, "done")
     return restore
 
 
@@ -193,16 +199,10 @@ def sweep_schemas() -> list[str]:
     Those whose job has ended without them are brought to an end first, and undos that died before the money.
     """
     for uuid in set(Restore.objects.filter(phase__in=ACTIVE).values_list("cafeteria_uuid", flat=True)):
-        try:
-            _release_dead(uuid)
-        except AppError:
-            log.exception("restore_not_released", about=str(uuid))
+        _brought_to_its_end(uuid, partial(_release_dead, uuid))
     undone = Restore.objects.filter(phase=Phase.UNDONE, finished_at__lt=timezone.now() - MONEY_WITHIN).exclude(report__has_key="undo")
     for restore in undone:
-        try:
-            _finish_undo(restore)
-        except AppError:
-            log.exception("undo_not_finished", about=str(restore.cafeteria_uuid))
+        _brought_to_its_end(restore.cafeteria_uuid, partial(_finish_undo, restore))
     now = timezone.now()
     with connection.cursor() as cursor:  # First: whatever is there by now has its row by then.
         cursor.execute(SCRATCH)
@@ -321,6 +321,18 @@ def _release_dead(cafeteria_uuid: UUID) -> None:
             _finish(restore)
         else:
             _fail(restore, "Its job ended before it did.")
+
+
+def _brought_to_its_end(cafeteria_uuid: UUID, work: Callable[[], object]) -> None:
+    """One that cannot be stops no other, and is told of until it can: what is live there may lack orders that were paid."""
+    try:
+        work()
+    except Exception as error:
+        log.exception("restore_not_ended", about=str(cafeteria_uuid))
+        detail = f"A restore or an undo could not be brought to its end, so its money may not be put back. {describe_error(error)}"
+        raise_alert(kind=NOT_ENDED, cafeteria_uuid=cafeteria_uuid, detail=detail, severity="critical")
+    else:
+        resolve_alerts(kind=NOT_ENDED, cafeteria_uuid=cafeteria_uuid)
 
 
 def _check_undoable(restore: Restore) -> None:

@@ -5,6 +5,7 @@ Killed at any time, all of it is there or nothing but pictures, which the sweep 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -104,7 +105,8 @@ def run_clone(*, clone_id: UUID, step: Step = lambda _fraction, _what: None) -> 
         _fail(clone, reason_of(clone, error))
         raise
     log.info("clone_done", about=str(clone.cafeteria_uuid), copy=clone.slug, rows=manifest.rows)
-    step(1.0, "done")
+    with suppress(JobCancelled):  # Too late: it is there.
+        step(1.0, "done")
     return clone
 
 

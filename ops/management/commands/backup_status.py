@@ -53,7 +53,7 @@ class Command(BaseCommand):
         except AppError as error:
             raise CommandError(str(error)) from error
         table = Table("id", "taken at (UTC)", "kind", "rows", "KiB", "where", "proven")
-        for backup in backups_of(ref.uuid)[:200]:
+        for backup in backups_of(ref.uuid).defer("manifest")[:200]:
             proven = f"{backup.proven_at:%Y-%m-%d %H:%M}" if backup.proven_at else backup.error[:60]
             size = f"{backup.size / 1024:.0f}"
             table.add_row(

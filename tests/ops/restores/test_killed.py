@@ -11,6 +11,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from core.alerts.models import Alert
 from core.jobs.actions import cancel_job
 from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
@@ -181,6 +182,35 @@ def test_one_whose_worker_died_after_the_exchange_is_finished(place: Place, back
     start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
     first.refresh_from_db()
     assert (first.phase, "money" in first.report) == ("done", True)
+
+
+def test_one_that_cannot_be_finished_is_told_until_it_can(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_options: object) -> None:
+        raise ValueError("no such thing")
+
+    restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    told = Alert.objects.filter(kind="restores.not_ended", cafeteria_uuid=place.ref.uuid, severity="critical", resolved_at=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "reconcile_money", broken)
+        with pytest.raises(ValueError, match="no such thing"):
+            run_restore(restore_id=restore.pk)
+        Job.objects.filter(pk=restore.job_id or restore.pk).update(state="failed")
+        sweep_schemas()
+    assert "no such thing" in told.get().detail
+    sweep_schemas()
+    restore.refresh_from_db()
+    assert (restore.phase, "money" in restore.report, told.exists()) == ("done", True, False)
+
+
+def test_cancelled_when_it_is_live_it_is_finished(place: Place, backup: Backup) -> None:
+    """Somebody asked while the exchange was being made."""
+
+    def step(fraction: float, _what: str) -> None:
+        if fraction > 0.85:
+            raise JobCancelled
+
+    restore = run_restore(restore_id=start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk).pk, step=step)
+    assert (restore.phase, "money" in restore.report, price(place)) == ("done", True, "1000.00")
 
 
 def test_an_undo_that_died_before_the_money_is_finished(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
