@@ -26,6 +26,7 @@ __all__ = ["committed_jobs"]  # A fixture is found by its name in the module.
 
 REFUSE = "tests.core.jobs.sample.jobs.refuse"
 QUICK = {"JOB_LEASE_SECONDS": "3", "JOB_STOP_SECONDS": "1", "JOB_STALL_SECONDS": "3", "JOB_BEAT_SECONDS": "1"}
+PATIENT = {**QUICK, "JOB_STALL_SECONDS": "60"}  # for clusters that are only starting, on a busy machine
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +95,10 @@ def test_leases_that_nobody_reaps() -> None:
     assert kinds(look_at_clusters()) == [("short", "unreaped")]
 
 
-def test_once_waits_for_an_answer_but_not_for_ever() -> None:
+def test_once_waits_for_an_answer_but_not_for_ever(settings: Settings) -> None:
+    settings.JOB_STALL_SECONDS = 0.2
     assert kinds(check_once()) == [("long", "stalled"), ("short", "stalled")]
+    settings.JOB_STALL_SECONDS = 60
     beats.answer("long")
     beats.answer("short")
     assert check_once() == []
@@ -107,20 +110,20 @@ def test_nothing_to_restart() -> None:
 
 def test_a_stopped_cluster_is_noticed_and_ended(tmp_path: Path) -> None:
     with manage("worker", "short", data_folder=tmp_path, **QUICK) as cluster, manage("worker", "long", data_folder=tmp_path, **QUICK):
-        with manage("watchdog", "--once", data_folder=tmp_path, **{**QUICK, "JOB_STALL_SECONDS": "20"}) as healthy:
-            assert healthy.wait(30) == 0
+        with manage("watchdog", "--once", data_folder=tmp_path, **PATIENT) as healthy:
+            assert healthy.wait(90) == 0
         family = [psutil.Process(cluster.pid), *psutil.Process(cluster.pid).children(recursive=True)]
         os.killpg(cluster.pid, signal.SIGSTOP)
-        wait_for(lambda: (queue_of("short").beat_age or 0) > 4)
-        with manage("watchdog", "--once", data_folder=tmp_path, **QUICK) as stalled:
-            assert stalled.wait(30) == 1
-        assert "The short queue is stalled" in (tmp_path / "watchdog---once.log").read_text()
-        with manage("watchdog", "--restart", "--pause=1", data_folder=tmp_path, **QUICK):
-            assert cluster.wait(20) == -signal.SIGKILL
-            assert psutil.wait_procs(family, timeout=5)[1] == []
+        ClusterBeat.objects.filter(pk="short").update(asked_at=Now() - timedelta(seconds=10), beat_at=Now() - timedelta(seconds=20))
+        with manage("watchdog", "--once", "--queue", "short", data_folder=tmp_path, **QUICK) as stalled:
+            assert stalled.wait(60) == 1
+        assert (tmp_path / "watchdog---once---queue-short.log").read_text().startswith("The short queue is stalled")
+        with manage("watchdog", "--restart", "--queue", "short", "--pause=1", data_folder=tmp_path, **QUICK):
+            assert cluster.wait(60) == -signal.SIGKILL
+            assert psutil.wait_procs(family, timeout=30)[1] == []
+            wait_for(lambda: queue_of("short").restarts == 1)
         with manage("worker", "short", data_folder=tmp_path, **QUICK):
-            wait_for(lambda: ("short", "stalled") not in kinds(look_at_clusters()) and queue_of("short").stalled_since is None)
-    assert queue_of("short").restarts >= 1
+            wait_for(lambda: ("short", "stalled") not in kinds(look_at_clusters()) and queue_of("short").stalled_since is None, seconds=60)
 
 
 def test_a_question_from_before_the_start_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,24 +145,25 @@ def test_a_question_from_before_the_start_is_asked_anew(monkeypatch: pytest.Monk
 
 def test_a_container_looks_at_its_own_cluster_alone(tmp_path: Path) -> None:
     """It cannot see the other one's processes, and would wait for it in vain."""
-    with manage("worker", "short", data_folder=tmp_path, **QUICK):
-        with manage("watchdog", "--once", "--queue", "short", data_folder=tmp_path, **QUICK) as fine:
-            assert fine.wait(30) == 0
-        with manage("watchdog", "--once", "--queue", "long", data_folder=tmp_path, **QUICK) as dead:
-            assert dead.wait(30) == 1
+    with (
+        manage("worker", "short", data_folder=tmp_path, **QUICK),
+        manage("watchdog", "--once", "--queue", "short", data_folder=tmp_path, **PATIENT) as fine,
+        manage("watchdog", "--once", "--queue", "long", data_folder=tmp_path, **QUICK) as dead,
+    ):
+        assert (dead.wait(60), fine.wait(90)) == (1, 0)
     assert (tmp_path / "watchdog---once---queue-long.log").read_text().startswith("The long queue is stalled")
 
 
 def test_a_cluster_whose_workers_hang_is_noticed_though_its_guard_lives(tmp_path: Path) -> None:
     with manage("worker", "long", data_folder=tmp_path, **QUICK) as cluster:
-        wait_for(answered("long"))
+        wait_for(answered("long"), seconds=60)
         (sentinel,) = psutil.Process(cluster.pid).children()
         worker, _monitor, _pusher = sorted(sentinel.children(), key=lambda child: child.pid)
         worker.suspend()
         wait_for(lambda: ("long", "stalled") in kinds(look_at_clusters()))
         assert restart_cluster("long") is True
-        assert cluster.wait(10) in {0, -signal.SIGKILL}
-        assert psutil.wait_procs([worker], timeout=10)[1] == []
+        assert cluster.wait(30) in {0, -signal.SIGKILL}
+        assert psutil.wait_procs([worker], timeout=30)[1] == []
 
 
 def test_metrics(settings: Settings) -> None:

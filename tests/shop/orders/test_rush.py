@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,13 @@ from tests.servers import running_web
 from tests.world import Place, World
 
 
+@pytest.fixture(scope="module")
+def port(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of a server of four processes, for all tests of the module: each has cafeterias of its own."""
+    with running_web(tmp_path_factory.mktemp("rush"), workers=4) as port:
+        yield port
+
+
 async def post_all(port: int, requests: list[bytes]) -> list[tuple[int, dict[str, Any]]]:
     return await asyncio.gather(*(post(port, request) for request in requests))
 
@@ -22,7 +29,7 @@ async def post(port: int, request: bytes) -> tuple[int, dict[str, Any]]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     await writer.drain()
-    raw = await asyncio.wait_for(reader.read(), 60)
+    raw = await asyncio.wait_for(reader.read(), 120)
     writer.close()
     head, _, body = raw.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)
@@ -43,11 +50,10 @@ def order_request(where: Place, role: str, body: dict[str, Any], key: str) -> by
 
 
 @pytest.mark.parametrize("clients", [500])
-def test_500_at_once_for_the_last_20(committed_world: World, tmp_path: Path, clients: int) -> None:
+def test_500_at_once_for_the_last_20(committed_world: World, port: int, clients: int) -> None:
     a = committed_world.a
     body = {"items": [{"product_id": a.cake, "quantity": 1}]}
-    with running_web(tmp_path) as port:
-        answers = asyncio.run(post_all(port, [order_request(a, "customer", body, f"c-{n}") for n in range(clients)]))
+    answers = asyncio.run(post_all(port, [order_request(a, "customer", body, f"c-{n}") for n in range(clients)]))
     placed = [order for status, order in answers if status == 201]
     refused = [error for status, error in answers if status == 400]
     assert (len(placed), len(refused)) == (20, clients - 20)
@@ -59,11 +65,10 @@ def test_500_at_once_for_the_last_20(committed_world: World, tmp_path: Path, cli
         assert Product.objects.get(pk=a.cake).stock == 0
 
 
-def test_one_key_50_times_at_once_is_one_order(committed_world: World, tmp_path: Path) -> None:
+def test_one_key_50_times_at_once_is_one_order(committed_world: World, port: int) -> None:
     a = committed_world.a
     body = {"items": [{"product_id": a.cake, "quantity": 2}]}
-    with running_web(tmp_path) as port:
-        answers = asyncio.run(post_all(port, [order_request(a, "customer", body, "one") for _ in range(50)]))
+    answers = asyncio.run(post_all(port, [order_request(a, "customer", body, "one") for _ in range(50)]))
     assert {status for status, _ in answers} == {201}
     assert len({order["id"] for _, order in answers}) == 1
     with tenant_scope(a.ref):
@@ -72,15 +77,14 @@ def test_one_key_50_times_at_once_is_one_order(committed_world: World, tmp_path:
         assert Product.objects.get(pk=a.cake).stock == 18
 
 
-def test_crossed_baskets_never_deadlock(committed_world: World, tmp_path: Path) -> None:
+def test_crossed_baskets_never_deadlock(committed_world: World, port: int) -> None:
     a = committed_world.a
     with tenant_scope(a.ref):
         Product.objects.filter(pk__in=[a.coffee, a.latte]).update(stock=10_000)
         Product.objects.filter(pk=a.cake).update(stock=10_000)
     there = {"items": [{"product_id": a.coffee, "quantity": 1}, {"product_id": a.cake, "quantity": 1}]}
     back = {"items": list(reversed(there["items"]))}
-    with running_web(tmp_path, workers=4) as port:
-        requests = [order_request(a, "customer", there if n % 2 else back, f"d-{n}") for n in range(200)]
-        answers = asyncio.run(post_all(port, requests))
+    requests = [order_request(a, "customer", there if n % 2 else back, f"d-{n}") for n in range(200)]
+    answers = asyncio.run(post_all(port, requests))
     assert {status for status, _ in answers} == {201}
     assert sorted(order["number"] for _, order in answers) == list(range(1, 201))
