@@ -53,6 +53,10 @@ TROUBLES: Mapping[str, Trouble] = {
         title=_("Cafeterias are not backed up as they should be"),
         remedy=_("The list of cafeterias shows which. Look at the long queue first: without a worker nothing is backed up."),
     ),
+    "restores.not_ended": Trouble(
+        title=_("A restore is live, and its money may not be put back"),
+        remedy=_("It is tried again every hour. The detail says what is wrong: mend that, then try the newest job of the restore again."),
+    ),
     "backups.final_missing": Trouble(
         title=_("A closed cafeteria has no proven last backup"),
         remedy=_("Its data stays until there is one. Open the cafeteria: its job of the last backup says why it failed; let it try again."),
