@@ -55,6 +55,13 @@ class Crowd:
         """Seconds between the first and the last order that was refused."""
         return max(self.refused_for) - min(self.refused_for) if self.refused_for else 0.0
 
+    def wait_for(self, placed: int, *, seconds: float = 60) -> None:
+        """Until so many orders are placed in all: how long that takes is the machine's affair. Raises AssertionError after a minute."""
+        deadline = time.monotonic() + seconds
+        while len(self.placed) < placed:
+            assert time.monotonic() < deadline, (len(self.placed), dict(self.orders))
+            time.sleep(0.05)
+
     def _buy(self) -> None:
         session, body = self._session(self.world.a.host), self.world.a.order(guest={"name": "Ana"})
         while not self._stop.is_set():
@@ -108,17 +115,19 @@ class Outcome:
     neighbour_is_the_same: bool
 
 
-def restore_amid(crowd: Crowd, *, backup_id: Any, before: float = 1.0, after: float = 1.0) -> Outcome:
-    """Restore the first cafeteria while the crowd is at it, with so many seconds of it before and after."""
+def restore_amid(crowd: Crowd, *, backup_id: Any, before: float = 1.0, after: float = 1.0, orders: int = 0) -> Outcome:
+    """Restore the first cafeteria while the crowd is at it, with so many seconds of it before and after, and at least so many orders."""
     ref, neighbour = crowd.world.a.ref, crowd.world.b.ref
     theirs = digests(neighbour)
     restore = start_restore(cafeteria_uuid=ref.uuid, backup_id=backup_id)
     with crowd:
         time.sleep(before)
+        crowd.wait_for(orders)
         began = time.monotonic()
         restore = run_restore(restore_id=restore.pk)
         seconds = time.monotonic() - began
         time.sleep(after)
+        crowd.wait_for(len(crowd.placed) + orders)
     live, kept = secrets(ref.schema_name), secrets(restore.kept_schema)
     told = set(crowd.placed)
     return Outcome(

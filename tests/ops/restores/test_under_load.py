@@ -17,7 +17,7 @@ def test_orders_are_on_one_side_or_the_other(committed_world: World, settings: S
     with committed_queue(), web_behind_a_pooler(tmp_path, connections=4) as port:
         backup = take_backup(cafeteria_uuid=committed_world.a.ref.uuid, kind="manual")
         crowd = Crowd(port=port, world=committed_world, buyers=6, readers=2)
-        outcome = restore_amid(crowd, backup_id=backup.pk)
+        outcome = restore_amid(crowd, backup_id=backup.pk, before=0, after=0, orders=12)
     assert outcome.restore.phase == "done"
     assert (outcome.torn, outcome.lost, outcome.twice, crowd.impatient) == (0, 0, 0, 0)
     assert set(crowd.orders) <= {201, 503}
