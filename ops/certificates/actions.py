@@ -25,6 +25,7 @@ class Look:
     kind: str  # platform, cafeterias (their wildcard), own (domains of theirs)
     ends: float | None = None  # when the certificate does; None: there is no good one
     error: str = ""
+    is_refused: bool = False  # There is one, and a browser refuses it.
 
 
 def check_certificates() -> list[Look]:
@@ -55,7 +56,12 @@ def hosts() -> list[tuple[str, str]]:
 
 
 def _look(asked: tuple[str, str]) -> Look:
-    kind, host = asked
+    """A host that does not answer is asked once more: the next look is hours away, and somebody is woken by this one."""
+    first = _look_once(*asked)
+    return first if first.ends is not None or first.is_refused else _look_once(*asked)
+
+
+def _look_once(kind: str, host: str) -> Look:
     try:
         with (
             socket.create_connection((host, settings.PUBLIC_PORT or 443), timeout=TIMEOUT) as plain,
@@ -63,7 +69,8 @@ def _look(asked: tuple[str, str]) -> Look:
         ):
             certificate = secured.getpeercert() or {}
     except (OSError, UnicodeError) as error:
-        return Look(kind=kind, host=host, error=getattr(error, "verify_message", "") or type(error).__name__)
+        refused = getattr(error, "verify_message", "")
+        return Look(kind=kind, host=host, error=refused or f"it does not answer ({type(error).__name__})", is_refused=bool(refused))
     return Look(kind=kind, host=host, ends=float(ssl.cert_time_to_seconds(str(certificate["notAfter"]))))
 
 

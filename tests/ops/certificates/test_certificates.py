@@ -1,6 +1,7 @@
 import socket
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -121,10 +122,19 @@ def test_one_that_has_ended_or_is_nobodys_is_bad(world: World, https: Settings, 
     assert "expired" in Alert.objects.get(kind="certificates.bad", subject="localhost").detail
 
 
-def test_a_host_that_does_not_answer_is_bad(world: World, https: Settings) -> None:
+def test_a_host_that_does_not_answer_is_bad(world: World, https: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     https.PUBLIC_PORT = 1
+    connect, asked = socket.create_connection, Counter[str]()
+
+    def counted(address: tuple[str, int], timeout: float) -> socket.socket:
+        asked[address[0]] += 1
+        return connect(address, timeout=timeout)
+
+    monkeypatch.setattr(socket, "create_connection", counted)
     claim = Claim(job_id=uuid4(), token=uuid4(), kind="", queue="long", attempt=1, cafeteria_uuid=None, arguments={})
     assert check(JobRun(claim)) == {"ends": {}, "bad": {"cafeterias": 1, "platform": 1}}
+    assert set(asked.values()) == {2}
+    assert "does not answer (ConnectionRefusedError)" in Alert.objects.get(kind="certificates.bad", subject="localhost").detail
 
 
 def test_without_https_there_is_nothing_to_look_at(world: World) -> None:
