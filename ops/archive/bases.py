@@ -102,7 +102,8 @@ def _take(folder: Folder, source: Source, parent: Card | None, quick: bool, step
     label = f"{began:%Y%m%dT%H%M%S%f}"[:-3] + f"-{kind}"
     part = folder.part(label)
     try:
-        command = ["-D", str(part), "-d", source.dsn_for_programs, "--no-password", "--format=plain", "--wal-method=fetch"]
+        # Its log is streamed beside it: fetched at the end, it would be gone where a base takes longer than two checkpoints are apart.
+        command = ["-D", str(part), "-d", source.dsn_for_programs, "--no-password", "--format=plain", "--wal-method=stream", "--no-slot"]
         command += [f"--checkpoint={'fast' if quick else 'spread'}", f"--label={label}", "--manifest-checksums=SHA256"]
         if parent is not None:
             command.append(f"--incremental={folder.bases / parent.label / 'backup_manifest'}")
@@ -140,14 +141,15 @@ def _run(arguments: Sequence[str], source: Source, part: Path, *, incremental: b
     if process.returncode == 0:
         return
     if incremental:
-        log.warning("no_incremental_base", reason=_last_line(said))
+        log.warning("no_incremental_base", reason=_reason(said))
         shutil.rmtree(part, ignore_errors=True)
         raise _NoIncremental
     if "No space left" in said:
-        raise OSError(f"The disk is full: {_last_line(said)}")
+        raise OSError(f"The disk is full: {_reason(said)}")
     if process.returncode < 0 and not said.strip():
         raise OSError(f"pg_basebackup was ended by {Signals(process.returncode * -1).name}.")
-    raise ArchiveNotPossible(_last_line(said))
+    log.warning("base_failed", said=said.strip()[-2000:])
+    raise ArchiveNotPossible(_reason(said))
 
 
 def start_program(program: str, arguments: Sequence[str], source: Source, output: IO[str]) -> subprocess.Popen[str]:
@@ -200,7 +202,7 @@ def _sweep_parts(folder: Folder) -> None:
             path.unlink(missing_ok=True)
 
 
-def _last_line(text: str) -> str:
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    told = next((line for line in reversed(lines) if "error" in line), lines[-1] if lines else "it has ended without a word.")
-    return told.strip()
+def _reason(text: str) -> str:
+    """The first error that is told: what follows it is tidying up."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line), lines[-1] if lines else "it has ended without a word.")
