@@ -1,6 +1,7 @@
 """PostgreSQL's log as it is written: pg_receivewal with a slot, started again whenever it ends, and what it says when it cannot go on."""
 
 import hashlib
+import os
 import re
 import subprocess
 import time
@@ -42,6 +43,7 @@ class Receiver:
         self._started = self._again_at = self._looked = 0.0
         self._pause = FIRST_PAUSE_SECONDS
         self._samples: deque[tuple[int, datetime]] = deque(maxlen=MOST_SAMPLES)  # (what was written, by when)
+        self._summed: set[str] = set()
         self._said = folder.root / "receive.log"
 
     def tend(self) -> None:
@@ -74,12 +76,12 @@ class Receiver:
     def _start(self) -> None:
         """Raises ArchiveNotPossible, psycopg2.Error, OSError."""
         self.source.check()
-        self.source.__dict__.pop("system_identifier", None)  # It may be another server by now.
-        identifier, timeline = self.source.identity()
+        identifier, timeline = self.source.identity()  # It may be another server by now.
         cards, state = self.folder.cards(), self.folder.state()
         theirs = (state.system_identifier if state else "") or (cards[-1].system_identifier if cards else "")
         if theirs and theirs != identifier:
             self.received_until = None
+            self._summed.clear()
             retired = self.folder.retire(theirs)
             log.error("archive_of_another_server", kept=str(retired))
         self.folder.prepare()
@@ -126,12 +128,18 @@ class Receiver:
             self.problem, self._pause = "", FIRST_PAUSE_SECONDS
 
     def _sum_up(self) -> None:
-        """Note the digest of each segment that has become whole, one a second."""
-        for path in sorted((self.folder.root / "wal").glob("*")):
-            segment = segment_of(path.name)
-            if segment is not None and segment.is_whole and not self.folder.sum_of(path.name):
-                with path.open("rb") as file:
-                    self.folder.note_sum(path.name, hashlib.file_digest(file, "sha256").hexdigest())
+        """Note the digest of each segment that has become whole. Each is looked at once: there may be tens of thousands."""
+        log = self.folder.root / "wal"
+        with os.scandir(log) as found:
+            fresh = sorted({entry.name for entry in found} - self._summed)
+        for name in fresh:
+            segment = segment_of(name)
+            if segment is None or not segment.is_whole:
+                continue
+            if not self.folder.sum_of(name):
+                with (log / name).open("rb") as file:
+                    self.folder.note_sum(name, hashlib.file_digest(file, "sha256").hexdigest())
+            self._summed.add(name)
 
 
 def _last(said: str) -> str:

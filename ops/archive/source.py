@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import psycopg2
@@ -27,9 +26,12 @@ FACTS = """SELECT current_setting('server_version_num')::int, current_setting('w
     (SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')),
     (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size')"""
 SLOT = "SELECT coalesce(wal_status, 'lost'), active FROM pg_replication_slots WHERE slot_name = %s"
-# The sender's own figures: pg_receivewal tells them once a second.
+# The sender's own figures, of whoever holds our slot: pg_receivewal tells them once a second.
 POSITIONS = """SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn, clock_timestamp(),
-    (SELECT max(write_lsn - '0/0'::pg_lsn) FROM pg_stat_replication WHERE application_name = %s)"""
+    (SELECT write_lsn - '0/0'::pg_lsn FROM pg_stat_replication JOIN pg_replication_slots ON active_pid = pid WHERE slot_name = %s)"""
+# A server that vanishes without a word is noticed within a minute, not after the kernel's two hours.
+NOTICED = {"connect_timeout": "10", "keepalives_idle": "20", "keepalives_interval": "10", "keepalives_count": "4"}
+NOTICED |= {"tcp_user_timeout": "60000"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +63,8 @@ class Source:
     """`address` is a connection's DSN, of a role that may replicate; past any pooler."""
 
     def __init__(self, address: str, slot: str = "comanda_archive") -> None:
-        self._parameters: dict[str, str] = {name: str(value) for name, value in parse_dsn(address).items()}
+        self._parameters: dict[str, str] = NOTICED | {name: str(value) for name, value in parse_dsn(address).items()}
+        self._identifier = ""
         self.slot = slot
 
     @property
@@ -86,7 +89,7 @@ class Source:
     @contextmanager
     def connected(self) -> Iterator[Any]:
         """A cursor on a connection of its own; each statement commits by itself. Raises psycopg2.Error."""
-        dsn = make_dsn(**{**self._parameters, "connect_timeout": "10", "application_name": "comanda_archive_look"})
+        dsn = make_dsn(**{**self._parameters, "application_name": "comanda_archive_look"})
         with closing(psycopg2.connect(dsn)) as own:
             own.autocommit = True
             with own.cursor() as cursor:
@@ -101,15 +104,17 @@ class Source:
 
     def identity(self) -> tuple[str, int]:
         """(system identifier, timeline), over a replication connection. Raises psycopg2.Error when the server does not let it in."""
-        dsn = make_dsn(**{**self._parameters, "connect_timeout": "10"})
+        dsn = make_dsn(**self._parameters)
         with closing(psycopg2.connect(dsn, connection_factory=PhysicalReplicationConnection)) as own, own.cursor() as cursor:
             cursor.execute("IDENTIFY_SYSTEM")
             found: Any = cursor.fetchone()
-            return str(found[0]), int(found[1])
+            self._identifier = str(found[0])
+            return self._identifier, int(found[1])
 
-    @cached_property
+    @property
     def system_identifier(self) -> str:
-        return self.identity()[0]
+        """As it was when the server was last asked. Raises as `identity` when it never was."""
+        return self._identifier or self.identity()[0]
 
     def obstacles(self, *, of_programs: bool = True) -> list[Obstacle]:
         """What keeps the archive from being kept, or from being kept well; empty when all is right.
@@ -165,7 +170,7 @@ class Source:
     def positions(self) -> Positions:
         """Raises psycopg2.Error."""
         with self.connected() as cursor:
-            cursor.execute(POSITIONS, [APPLICATION])
+            cursor.execute(POSITIONS, [self.slot])
             written, at, received = cursor.fetchone()
             return Positions(written=int(written), received=int(received) if received is not None else None, at=at)
 
