@@ -3,7 +3,8 @@
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -32,29 +33,42 @@ def recover_cluster(
     into.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(found.folder) as scratch:
         logs = gather_log(found, card, scratch, until=at, step=step)
-        # Beside its place, so that the rename is one: the archive may be on another disk.
-        beside = into.with_name(f".{into.name}.recovering")
-        if (left := found_server(beside / "data")) is not None:
-            kill(left)
-        shutil.rmtree(beside, ignore_errors=True)
-        if system_user() is not None:
-            open_path_to(beside)
-        beside.mkdir(mode=0o700)
-        give_to_system_user(beside)
-        data = assemble(found, card, beside / "data", scratch, step=step, durable=True)
-        options = recovery_options(data, scratch, logs)
-        if at is not None:
-            options |= {"recovery_target_time": target(at), "recovery_target_inclusive": "on", "recovery_target_action": "promote"}
-        step(0.6, "replay")
-        server = replay(data, options, scratch, user=user, database=database, step=lambda: step(0.7, "replay"))
-        last = _promoted(server, scratch / "postgres.log", step=lambda: step(0.8, "replay"))
-        stop(server)
-        if into.exists():
-            into.rmdir()
-        data.rename(into)
-        shutil.rmtree(beside, ignore_errors=True)
+        with _beside(into) as beside:
+            data = assemble(found, card, beside / "data", scratch, step=step, durable=True)
+            # Without readers it does not stand still where the log says that max_connections and the like were raised since the base.
+            options = recovery_options(data, scratch, logs) | {"hot_standby": "off"}
+            if at is not None:
+                options |= {"recovery_target_time": target(at), "recovery_target_inclusive": "on", "recovery_target_action": "promote"}
+            step(0.6, "replay")
+            server = replay(data, options, scratch, user=user, database=database, step=lambda: step(0.7, "replay"))
+            last = _promoted(server, scratch / "postgres.log", step=lambda: step(0.8, "replay"))
+            stop(server)
+            if into.exists():
+                into.rmdir()
+            data.rename(into)
     log.info("cluster_recovered", base=card.label, into=str(into), until=last and last.isoformat())
     return card, last
+
+
+@contextmanager
+def _beside(into: Path) -> Iterator[Path]:
+    """An empty folder beside, so that the rename is one: the archive may be on another disk. Gone after the block, with its server."""
+    path = into.with_name(f".{into.name}.recovering")
+    _erase(path)
+    if system_user() is not None:
+        open_path_to(path)
+    path.mkdir(mode=0o700)
+    try:
+        give_to_system_user(path)
+        yield path
+    finally:
+        _erase(path)
+
+
+def _erase(path: Path) -> None:
+    if (left := found_server(path / "data")) is not None:
+        kill(left)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _promoted(server: Server, out: Path, *, step: Callable[[], None]) -> datetime | None:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -102,13 +102,16 @@ def wait_for_log(found: Material, source: Source, at: datetime, *, step: Callabl
 
 
 def offsite_of_settings(folder: Folder) -> Offsite | None:
-    """Of the cluster whose archive is in the folder; else of that with the newest base."""
+    """Of the cluster whose archive is in the folder; else of the one that runs, and when it does not answer of that with the newest."""
     if not is_set_up():
         return None
     cards = folder.cards()
     if cards:
         return Offsite(cards[-1].system_identifier)
     found = clusters()
+    if len(found) > 1:
+        with suppress(psycopg2.Error):
+            found = [name for name in found if name == source_of_settings().system_identifier] or found
     return Offsite(found[-1]) if found else None
 
 
@@ -165,8 +168,11 @@ def _as_it_was(own: Any, live: TenantRef, at: datetime) -> tuple[TenantRef, Sche
             raise OutsideWindow(words, at=f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")
         script = sql.SQL("SELECT to_jsonb(statements), to_jsonb(migrations) FROM public.tenants_schematemplate WHERE head = %s")
         cursor.execute(script, [was["schema_head"]])
-        statements, migrations = cursor.fetchone()
+        found = cursor.fetchone()
     own.rollback()
+    if found is None:
+        raise RecoveryFailed(f"the script of the cafeteria's schema, of {was['schema_head']}, is not in it.")
+    statements, migrations = found
     plain = {name: was[name] for name in REF_NAMES if name in was and name not in {"id", "uuid", "day_cutoff", "copy_of"}}
     schema = Schema(head=was["schema_head"], statements=_list(statements), migrations=tuple((app, name) for app, name in _list(migrations)))
     return replace(live, **plain), schema

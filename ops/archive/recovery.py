@@ -247,9 +247,12 @@ def recovery_options(data: Path, scratch: Path, logs: list[Path]) -> dict[str, s
 
 
 def restore_command(logs: list[Path]) -> str:
-    """Whole segments first, wherever they are; then the one that was still being written."""
+    """Whole segments first, wherever they are; then the one that was still being written.
+
+    A file that is there and cannot be copied, as where the disk is full, ends the recovery: to PostgreSQL 1 means that the log ends here.
+    """
     files = [f"{shlex.quote(str(folder)).replace('%', '%%')}/%f{end}" for end in ("", PARTIAL) for folder in logs]
-    return f'for file in {" ".join(files)}; do test -f "$file" && exec cp "$file" "%p"; done; exit 1'
+    return f'for file in {" ".join(files)}; do test -f "$file" && {{ cp "$file" "%p" || exit 200; exit 0; }}; done; exit 1'
 
 
 def _control(text: str, label: str) -> str:

@@ -36,11 +36,8 @@ class Command(BaseCommand):
             folder = Folder(options["archive"].resolve()) if options["archive"] else folder_of_settings()
             offsite = None
             if options["from_s3"]:
-                identifier = options["system"] or next(reversed(clusters()), None)
-                if identifier is None:
-                    raise CommandError("There is no base backup off-site.")
-                offsite = Offsite(identifier)
-                folder = Folder(folder.root / "fetched" / identifier)  # Nothing of here is used.
+                offsite = Offsite(_cluster(options["system"]))
+                folder = Folder(folder.root / "fetched" / offsite.root.split("/")[-2])  # Nothing of here is used.
             source = source_of_settings()
             found = material(folder, offsite, at)
             card, last = recover_cluster(
@@ -53,6 +50,34 @@ class Command(BaseCommand):
             f"Recovered into {options['into']} from {card.label}; its last commit is of {told}. "
             f"Start PostgreSQL on it, then: manage.py settle_recovery --moment {(last or card.moment).astimezone(UTC).isoformat()}"
         )
+
+
+def _cluster(wanted: str | None) -> str:
+    """The system identifier of the one that is there, or is wanted. Of several a person has to say which: the newest may be empty."""
+    found = clusters()
+    if wanted is None and len(found) == 1:
+        return found[0]
+    if wanted in found:
+        return str(wanted)
+    if not found:
+        raise CommandError("There is no base backup off-site.")
+    told = [f"--system {name}: {_about(Offsite(name))}" for name in found]
+    raise CommandError("\n".join(["Off-site are the archives of these servers. Say which one is to be recovered:", *told]))
+
+
+def _about(offsite: Offsite) -> str:
+    cards, state = offsite.cards(), offsite.state()
+    bases = (
+        f"{len(cards)} base backups, {cards[0].moment:%Y-%m-%d %H:%M} to {cards[-1].moment:%Y-%m-%d %H:%M} UTC"
+        if cards
+        else "no readable base"
+    )
+    until = (
+        f"{datetime.fromisoformat(state.shipped_until).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        if state and state.shipped_until
+        else "not known"
+    )
+    return f"{bases}; log until {until}"
 
 
 class _Progress:
