@@ -102,6 +102,7 @@ class State:
     received_until: str = ""  # everything committed before this moment is in the archive; empty: not known yet
     received_lsn: str = ""
     shipped_until: str = ""  # the same, off-site
+    key_id: str = ""  # off-site alone: of the backup key by which it is encrypted now
     problem: str = ""  # what keeps it from working now, in English
     gaps: int = 0  # since the archive was begun
 

@@ -21,6 +21,7 @@ from ops.postgres.programs import give_to_system_user, open_path_to, system_user
 
 # Looked into in this order: after a gap the newer of two copies has more in it.
 LOGS = ("wal", "earlier")
+BASE_END = ".tar.zst.age"  # of a base as it goes off-site
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +121,20 @@ class Folder:
         return folder
 
     def sweep_unfinished(self) -> None:
-        """Erase what a killed keeper had not finished writing or sending. Only for the one that keeps the archive now."""
-        outbox = self.root / "outbox"
-        for path in [*outbox.glob("*"), *self.root.glob(".*.*"), *(self.root / "sums").glob(".*.*")]:
+        """Erase what a killed keeper had not finished writing. Only for the one that keeps the archive now."""
+        begun = (path for path in (self.root / "outbox").glob("*") if not path.name.endswith(BASE_END))
+        for path in [*begun, *self.root.glob(".*.*"), *(self.root / "sums").glob(".*.*")]:
             if path.is_file():
+                path.unlink(missing_ok=True)
+
+    def packed(self, label: str) -> Path:
+        """Where a base waits for its way off-site, as it goes there."""
+        return self.root / "outbox" / f"{label}{BASE_END}"
+
+    def sweep_packed(self, *, keep: set[str]) -> None:
+        """Erase those of bases that are off-site, or gone."""
+        for path in (self.root / "outbox").glob(f"*{BASE_END}"):
+            if path.name.removesuffix(BASE_END) not in keep:
                 path.unlink(missing_ok=True)
 
     def gap(self) -> datetime | None:
@@ -146,8 +157,7 @@ class Folder:
             number += 1
         target.mkdir(parents=True, exist_ok=True)
         for name in ("bases", "sums", *LOGS, "gap", "state.json"):  # The state last: with it, all is there.
-            if (self.root / name).exists():
-                (self.root / name).rename(target / name)
+            _move(self.root / name, target / name)
         self.prepare()
         return target
 
@@ -203,6 +213,15 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _move(path: Path, target: Path) -> None:
+    """Also what is left to move, when one that was killed has moved the folder, and an empty one was made in its place."""
+    if path.is_dir() and target.is_dir():
+        for inner in path.iterdir():
+            inner.rename(target / inner.name)
+    elif path.exists():
+        path.rename(target)
 
 
 def _is_partial(path: Path) -> bool:

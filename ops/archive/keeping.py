@@ -20,18 +20,22 @@ from ops.archive.data import State
 from ops.archive.folder import Folder
 from ops.archive.offsite import Offsite, Shipping, forget_clusters, forget_offsite, is_set_up
 from ops.archive.receiving import Receiver
-from ops.archive.retention import forget_old, kept
+from ops.archive.retention import FORMER_KEPT, forget_old
 from ops.archive.scratch import sweep_scratch
 from ops.archive.source import Source, first_line
+from ops.backups.bundles.keys import bundle_keys
 
 log = structlog.get_logger()
 TICK_SECONDS = 1.0
 STATE_SECONDS = 2.0
 TIDY_SECONDS = 60.0
+TIDY_OFFSITE_SECONDS = 600.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 STALLED_AFTER = timedelta(minutes=3)
-FORMER_KEPT = timedelta(days=30)
-OFFSITE_ALERT_AFTER = 3  # failures in a row
+ALERT_AFTER = 3  # failures in a row
+ALERTS = {"base": "archive.base", "offsite": "archive.offsite", "offsite_bases": "archive.offsite"}  # by duty
+
+type Duty = Callable[[], bool]  # False: it could not be tried, so that nothing is known of it
 
 
 class ArchiveRuns(Exception):
@@ -70,48 +74,65 @@ class Keeper:
                 self._note_state()
 
     def tick(self) -> None:
-        self.receiver.tend()
-        if time.monotonic() - self._state_at >= STATE_SECONDS:
-            self._state_at = time.monotonic()
-            self._note_state()
+        try:
+            self.receiver.tend()
+            if time.monotonic() - self._state_at >= STATE_SECONDS:
+                self._state_at = time.monotonic()
+                self._note_state()
+        except (OSError, psycopg2.Error) as error:  # A disk without room: what is said of it must not end with us.
+            if self.receiver.problem != (why := first_line(error)):
+                log.warning("archive_tick_failed", reason=why)
+            self.receiver.problem = why
 
-    def take_due_base(self) -> None:
+    def take_due_base(self) -> bool:
         if self.receiver.received_until is None:
-            return  # Without the log a base is of no use.
+            return False  # Without the log a base is of no use.
         due = due_base(self.folder, now=datetime.now(UTC))
         if due is not None:
             take_base(self.folder, self.source, full=due.full, quick=due.full, step=self._step)
+        return True
 
-    def ship(self) -> None:
+    def ship(self) -> bool:
         """Everything that has come until now. Raises OffsiteUnavailable, OffsiteDamaged."""
-        if not is_set_up() or self.receiver.received_until is None:
-            return
         until = self.receiver.received_until
+        if not is_set_up() or until is None:
+            return not is_set_up()
         self._shipping().ship_log()
         self.shipped_until = until
-        self._shipping().offsite.put_state(self.state())
+        self._shipping().offsite.put_state(replace(self.state(), key_id=bundle_keys()[0].key_id))
+        return True
 
-    def ship_bases(self) -> None:
-        if is_set_up() and self.receiver.received_until is not None:
-            self._shipping().ship_bases(step=self._step)
+    def ship_bases(self) -> bool:
+        if not is_set_up() or self.receiver.received_until is None:
+            return not is_set_up()
+        self._shipping().ship_bases(step=self._step)
+        return True
 
-    def tidy(self) -> None:
-        """Let go of what no moment of the window needs, here and off-site; sweep; tell what is wrong."""
+    def tidy(self) -> bool:
+        """Let go of what no moment of the window needs; sweep."""
         sweep_scratch(self.folder)
         if self.receiver.received_until is not None:
-            now = datetime.now(UTC)
-            forget_old(self.folder, now=now)
-            labels, first = kept(self.folder.cards(), now=now)
-            if is_set_up() and labels:
-                forget_offsite(self._shipping().offsite, kept=labels, first_segment=first)
-                forget_clusters(keep=self.source.system_identifier, before=now - FORMER_KEPT)
-        tell(self.state(), self.folder, begun=self._begun)
+            forget_old(self.folder, now=datetime.now(UTC))
+        return True
+
+    def tidy_offsite(self) -> bool:
+        """The same there. Raises OffsiteUnavailable, also where the storage lets us erase nothing."""
+        cards, now = self.folder.cards(), datetime.now(UTC)
+        if is_set_up() and self.receiver.received_until is not None and cards:
+            forget_offsite(self._shipping().offsite, cards, now=now)
+            forget_clusters(keep=self.source.system_identifier, before=now - FORMER_KEPT)
+        return True
+
+    def tell(self) -> bool:
+        """What is wrong. By what was written down: what came before this process counts too."""
+        tell(self.folder.state() or self.state(), self.folder, begun=self._begun)
+        return True
 
     def state(self) -> State:
         receiver = self.receiver
         return State(
             at=datetime.now(UTC).isoformat(),
-            system_identifier=self.source.__dict__.get("system_identifier", ""),
+            system_identifier=self.source.system_identifier if receiver.received_until else "",
             received_until=receiver.received_until.astimezone(UTC).isoformat() if receiver.received_until else "",
             received_lsn=str(receiver.received_lsn),
             shipped_until=self.shipped_until.astimezone(UTC).isoformat() if self.shipped_until else "",
@@ -122,7 +143,6 @@ class Keeper:
     def _note_state(self) -> None:
         """While nothing has come yet, what was true before, and what keeps it from coming."""
         if self.receiver.received_until is not None:
-            self.source.system_identifier  # noqa: B018 - known from now on
             self.folder.note_state(self.state())
         else:
             now = datetime.now(UTC).isoformat()
@@ -142,30 +162,31 @@ class Keeper:
             found = self.__dict__[name] = Shipping(self.folder, Offsite(identifier))
         return found
 
-    def _duties(self) -> list[tuple[str, Callable[[], None], float]]:
+    def _duties(self) -> list[tuple[str, Duty, float]]:
         return [
             ("base", self.take_due_base, 2.0),
             ("offsite", self.ship, float(settings.ARCHIVE_SHIP_SECONDS)),
             ("offsite_bases", self.ship_bases, 30.0),
             ("tidy", self.tidy, TIDY_SECONDS),
+            ("tidy_offsite", self.tidy_offsite, TIDY_OFFSITE_SECONDS),
+            ("tell", self.tell, TIDY_SECONDS),
         ]
 
-    def _again_and_again(self, name: str, duty: Callable[[], None], every: float) -> None:
-        failures = 0
-        while not self.stopping.wait(every if not failures else min(FIRST_PAUSE_SECONDS * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)):
+    def _again_and_again(self, name: str, duty: Duty, every: float) -> None:
+        failures, is_told_well = 0, False  # An alert may be open that the process before has raised.
+        while not self.stopping.wait(pause(failures) if failures else every):
             try:
-                duty()
+                if duty():
+                    is_told_well = (is_told_well and not failures) or _resolve(name)
+                    failures = 0
             except _Stopping:
                 return
-            except (AppError, psycopg2.Error, DatabaseError, OSError) as error:
+            except Exception as error:  # Whatever it is: who gave up here would be missed by nobody.
                 failures += 1
                 why = str(error) if isinstance(error, AppError) else first_line(error)
-                log.warning("archive_duty_failed", duty=name, reason=why, failures=failures)
+                is_known = isinstance(error, (AppError, psycopg2.Error, DatabaseError, OSError))
+                log.warning("archive_duty_failed", duty=name, reason=why, failures=failures, exc_info=not is_known)
                 _alert(name, why, failures)
-            else:
-                if failures:
-                    _resolve(name)
-                failures = 0
             finally:
                 with suppress(DatabaseError):
                     connections.close_all()
@@ -213,13 +234,21 @@ def tell(state: State, folder: Folder, *, begun: datetime) -> None:
         resolve_alerts(kind="archive.base_too_old")
 
 
+def pause(failures: int) -> float:
+    """Seconds until the next try."""
+    return min(FIRST_PAUSE_SECONDS * float(2 ** min(failures - 1, 16)), LONGEST_PAUSE_SECONDS)
+
+
 def _alert(duty: str, why: str, failures: int) -> None:
-    if failures >= OFFSITE_ALERT_AFTER and duty != "tidy":
-        kind = "archive.base" if duty == "base" else "archive.offsite"
+    if failures >= ALERT_AFTER and duty in ALERTS:
         with suppress(DatabaseError):
-            raise_alert(kind=kind, subject=duty, detail=f"{why} ({failures} times in a row)", severity="critical")
+            raise_alert(kind=ALERTS[duty], subject=duty, detail=f"{why} ({failures} times in a row)", severity="critical")
 
 
-def _resolve(duty: str) -> None:
+def _resolve(duty: str) -> bool:
+    """False: the database does not let us."""
     with suppress(DatabaseError):
-        resolve_alerts(kind="archive.base" if duty == "base" else "archive.offsite", subject=duty)
+        if duty in ALERTS:
+            resolve_alerts(kind=ALERTS[duty], subject=duty)
+        return True
+    return False

@@ -8,9 +8,10 @@
 import hashlib
 import struct
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any
@@ -20,16 +21,17 @@ import pyrage
 import structlog
 from django.conf import settings
 
-from ops.archive.data import HISTORY, PARTIAL, Card, State, card_from_json, segment_of, state_from_json
+from ops.archive.data import PARTIAL, Card, State, card_from_json, segment_of, state_from_json
 from ops.archive.errors import ArchiveDamaged
-from ops.archive.folder import Folder
+from ops.archive.folder import BASE_END, Folder
+from ops.archive.retention import FORMER_KEPT, kept
 from ops.backups.bundles.keys import bundle_keys
 from ops.backups.bundles.streams import decrypted_from, encrypted_into
 from ops.backups.bundles.zstd import ZstdCompressor, ZstdDecompressor, ZstdError
 from ops.backups.errors import BundleRefused
 from ops.backups.offsite import gateway
 from ops.backups.offsite.actions import prefix
-from ops.backups.offsite.errors import OffsiteNotFound
+from ops.backups.offsite.errors import OffsiteDamaged, OffsiteNotFound, OffsiteUnavailable
 from ops.backups.offsite.files import look_at
 from ops.postgres.programs import give_to_system_user
 
@@ -41,7 +43,8 @@ SKIPPED_MAGIC = 0x184D2A50
 SIGNATURE = 64
 LARGEST_SEGMENT, LARGEST_TEXT = 64 * 1024 * 1024, 64 * 1024
 PIECE = 1024 * 1024
-LOG_END, BASE_END = ".zst.age", ".tar.zst.age"
+FETCH_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds; one broken connection must not end a recovery of thousands of files
+LOG_END = ".zst.age"
 
 type Step = Callable[[str], None]
 
@@ -56,6 +59,7 @@ class Offsite:
     def __init__(self, system_identifier: str) -> None:
         self.root = f"{prefix()}archive/{system_identifier}/"
         self.bucket = gateway.bucket_of_settings()
+        self._believed: dict[str, Card] = {}  # read once: a label is given once
 
     def log_names(self) -> dict[str, int]:
         """Name in the log, with .partial, and the bytes of its object. Raises OffsiteUnavailable."""
@@ -70,7 +74,7 @@ class Offsite:
 
     def fetch_log(self, name: str, target: Path) -> None:
         """Raises OffsiteNotFound, OffsiteUnavailable, and ArchiveDamaged by the segment's name."""
-        text = gateway.get_text(self.bucket, f"{self.root}log/{name}{LOG_END}", most=LARGEST_SEGMENT)
+        text = self._text(f"{self.root}log/{name}{LOG_END}", most=LARGEST_SEGMENT)
         target.write_bytes(opened(name, text))
         give_to_system_user(target)
 
@@ -78,25 +82,42 @@ class Offsite:
         gateway.erase(self.bucket, f"{self.root}log/{name}{LOG_END}")
 
     def cards(self) -> list[Card]:
-        """The oldest first; those that cannot be believed are left out. Raises OffsiteUnavailable."""
-        found = []
-        for key, size in gateway.list_objects(self.bucket, f"{self.root}bases/"):
-            if key.endswith(".json") and size < LARGEST_TEXT:
-                with suppress(ArchiveDamaged, OffsiteNotFound, BundleRefused):
-                    found.append(self._card(key.rpartition("/")[2].removesuffix(".json"))[0])
-        return sorted(found, key=lambda card: card.moment)
+        """The oldest first; those that cannot be believed, or whose base is gone, are left out. Raises OffsiteUnavailable."""
+        return self.bases()[0]
+
+    def bases(self) -> tuple[list[Card], set[str]]:
+        """(as `cards`, the labels of all else that lies there). Raises OffsiteUnavailable."""
+        names = {key.rpartition("/")[2] for key, _size in gateway.list_objects(self.bucket, f"{self.root}bases/")}
+        cards = [card for name in names if name.endswith(BASE_END) if (card := self._believe(name.removesuffix(BASE_END), names))]
+        labels = {name.removesuffix(BASE_END).removesuffix(".json") for name in names}
+        return sorted(cards, key=lambda card: card.moment), labels - {card.label for card in cards}
+
+    def _believe(self, label: str, names: set[str]) -> Card | None:
+        if f"{label}.json" not in names:
+            return None
+        if label not in self._believed:
+            with suppress(ArchiveDamaged, OffsiteNotFound, OffsiteDamaged, BundleRefused):
+                self._believed[label] = self._card(label)[0]
+        return self._believed.get(label)
 
     def put_base(self, folder: Folder, card: Card, *, step: Step = lambda _what: None) -> None:
-        """Base first, card last. Raises OffsiteUnavailable, OffsiteDamaged, OSError."""
-        key = bundle_keys()[0]
-        with self._outgoing(folder) as path:
-            with encrypted_into(path, key) as (plain, written):
-                write_tar(folder.bases / card.label, plain, step=step)
-            gateway.put_file(self.bucket, self._base_key(card.label), path, look_at(path), step=lambda _: step("off-site"))
-        facts = {"card": orjson.loads(card.as_json()), "key_id": key.key_id, "size": written.size, "sha256": written.sha256}
+        """Base first, card last. What was packed stays until it is there: the next try goes on with the parts that are.
+
+        Raises OffsiteUnavailable, OffsiteDamaged, OSError.
+        """
+        key, packed = bundle_keys()[0], folder.packed(card.label)
+        if not packed.exists():
+            with self._outgoing(folder) as path:
+                with encrypted_into(path, key) as (plain, _written):
+                    write_tar(folder.bases / card.label, plain, step=step)
+                path.replace(packed)
+        found = look_at(packed)
+        gateway.put_file(self.bucket, self._base_key(card.label), packed, found, step=lambda _: step("off-site"))
+        facts = {"card": orjson.loads(card.as_json()), "key_id": key.key_id, "size": found.size, "sha256": found.sha256}
         text = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
         signed = orjson.dumps({"facts": facts, "signature": key.sign(CARD_PURPOSE + text)}, option=orjson.OPT_INDENT_2)
         gateway.put_text(self.bucket, self._card_key(card.label), signed)
+        packed.unlink()
 
     def fetch_base(self, label: str, target: Path, *, step: Step = lambda _what: None) -> Card:
         """Into an empty folder. Raises OffsiteUnavailable, and ArchiveDamaged by the base's name."""
@@ -119,11 +140,6 @@ class Offsite:
         gateway.erase(self.bucket, self._card_key(label))
         gateway.erase(self.bucket, self._base_key(label))
 
-    def base_labels(self) -> set[str]:
-        """Of cards and of what lies there without one."""
-        names = (key.rpartition("/")[2] for key, _size in gateway.list_objects(self.bucket, f"{self.root}bases/"))
-        return {name.removesuffix(BASE_END).removesuffix(".json") for name in names}
-
     def state(self) -> State | None:
         with suppress(OffsiteNotFound):
             return state_from_json(gateway.get_text(self.bucket, f"{self.root}state.json", most=LARGEST_TEXT))
@@ -135,6 +151,14 @@ class Offsite:
     def erase_all(self) -> None:
         for key, _size in list(gateway.list_objects(self.bucket, self.root)):
             gateway.erase(self.bucket, key)
+
+    def _text(self, key: str, *, most: int) -> bytes:
+        """Asked for again when the storage does not answer. Raises OffsiteNotFound, OffsiteUnavailable, OffsiteDamaged."""
+        for pause in FETCH_PAUSES:
+            with suppress(OffsiteUnavailable):
+                return gateway.get_text(self.bucket, key, most=most)
+            time.sleep(pause)
+        return gateway.get_text(self.bucket, key, most=most)
 
     def _card(self, label: str) -> tuple[Card, int, str]:
         try:
@@ -272,12 +296,13 @@ class Shipping:
     def ship_log(self) -> int:
         """Everything that the folder holds now; how many files. Raises OffsiteUnavailable, OffsiteDamaged."""
         if self._there is None:
-            self._there = {name for name in self.offsite.log_names() if not name.endswith(PARTIAL)}
+            self._there = self._of_our_keys()
         sent = 0
         for _ in range(3):  # The present segment may become whole meanwhile.
             sent += self._ship_whole()
             partials = {path.name: path for path in (self.folder.root / "wal").glob(f"*{PARTIAL}")}
-            if all(self._ship_partial(name, path) for name, path in partials.items()):
+            # Without one, it may have become whole just now, and the next is not begun.
+            if partials and all(self._ship_partial(name, path) for name, path in partials.items()):
                 break
         return sent
 
@@ -285,9 +310,18 @@ class Shipping:
         """Raises OffsiteUnavailable, OffsiteDamaged."""
         there = {card.label for card in self.offsite.cards()}
         waiting = [card for card in self.folder.cards() if card.label not in there]
+        self.folder.sweep_packed(keep={card.label for card in waiting})
         for card in waiting:
             self.offsite.put_base(self.folder, card, step=step)
         return len(waiting)
+
+    def _of_our_keys(self) -> set[str]:
+        """What is there already; nothing when its key is lost: then all that is here goes there once more, under the new one."""
+        state, keys = self.offsite.state(), {key.key_id for key in bundle_keys()}
+        if state is not None and state.key_id and state.key_id not in keys:
+            log.warning("archive_ships_anew", reason="what is off-site was encrypted with a key that is not in BACKUP_KEYS")
+            return set()
+        return {name for name in self.offsite.log_names() if not name.endswith(PARTIAL)}
 
     def _ship_whole(self) -> int:
         assert self._there is not None
@@ -313,19 +347,33 @@ class Shipping:
         return path.exists()
 
 
-def forget_offsite(offsite: Offsite, *, kept: set[str], first_segment: int) -> int:
-    """Erase bases that are not among `kept`, and the log before `first_segment`; how many. Raises OffsiteUnavailable."""
-    gone = offsite.base_labels() - kept
+def forget_offsite(offsite: Offsite, here: list[Card], *, now: datetime) -> int:
+    """Erase what no moment of the window needs; how many objects. Raises OffsiteUnavailable.
+
+    What is only there counts as what is here does: it is all there is when this machine's archive is new. What cannot be read with the
+    keys of here is nobody's to judge: it is kept for much longer, and all of the log with it.
+    """
+    there, unread = offsite.bases()
+    labels, first = kept(list({card.label: card for card in [*there, *here]}.values()), now=now)
+    limit = now - timedelta(days=settings.ARCHIVE_DAYS) - FORMER_KEPT
+    unread -= labels
+    gone = {card.label for card in there} - labels | {label for label in unread if _taken_at(label) < limit}
     for label in gone:
         offsite.erase_base(label)
-    old = [
-        name
-        for name in offsite.log_names()
-        if not HISTORY.fullmatch(name) and (segment := segment_of(name)) is not None and segment.number < first_segment
-    ]
+    if unread - gone:
+        return len(gone)
+    old = [name for name in offsite.log_names() if (segment := segment_of(name)) is not None and segment.number < first]
     for name in old:
         offsite.erase_log(name)
     return len(gone) + len(old)
+
+
+def _taken_at(label: str) -> datetime:
+    """By its name; for one of another form, long ago."""
+    try:
+        return datetime.strptime(label.partition("-")[0], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def forget_clusters(*, keep: str, before: datetime) -> int:

@@ -10,12 +10,13 @@ from ops.archive.data import PARTIAL, Card, segment_of
 from ops.archive.errors import ArchiveDamaged
 from ops.archive.folder import Folder, chain_of
 
-FORMER_KEPT = timedelta(days=30)
+FORMER_KEPT = timedelta(days=30)  # what another server, or other keys, have left
 
 
 def kept(cards: list[Card], *, now: datetime) -> tuple[set[str], int]:
     """(labels of the bases that some moment of the window needs, the first segment of the log that one of them needs)."""
     limit = now - timedelta(days=settings.ARCHIVE_DAYS)
+    cards = sorted(cards, key=lambda card: card.moment)
     by_label = {card.label: card for card in cards}
     before = [card for card in cards if card.moment <= limit]
     chosen = [*before[-1:], *(card for card in cards if card.moment > limit)]

@@ -26,7 +26,6 @@ def scratch_folder(folder: Folder) -> Iterator[Path]:
         yield path
     finally:
         _erase(path)
-        path.with_suffix(".lock").unlink(missing_ok=True)
         os.close(handle)
 
 
@@ -38,11 +37,8 @@ def sweep_scratch(folder: Folder) -> int:
             with suppress(FileNotFoundError):
                 handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
                 try:
-                    if not _try(handle):
-                        continue
-                    _erase(lock.with_suffix(""))
-                    lock.unlink(missing_ok=True)
-                    swept += 1
+                    if _try(handle):
+                        swept += _erase(lock.with_suffix(""))
                 finally:
                     os.close(handle)
     return swept
@@ -67,7 +63,12 @@ def _try(handle: int) -> bool:
     return True
 
 
-def _erase(path: Path) -> None:
+def _erase(path: Path) -> bool:
+    """False: not all of it goes yet, somebody may still write into it. Then its lock's file stays, and the next sweep finds it."""
     if (server := found_server(path / "data")) is not None:
         kill(server)
     shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        return False
+    path.with_suffix(".lock").unlink(missing_ok=True)
+    return True

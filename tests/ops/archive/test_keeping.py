@@ -1,6 +1,8 @@
 """What the window needs is kept and nothing else; a log that cannot go on begins anew, with a full base after it."""
 
+import math
 import secrets
+import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,12 +10,15 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
+from core.alerts.actions import raise_alert
 from core.alerts.models import Alert
 from ops.archive.data import FORMAT, SEGMENT_SIZE, Card, lsn_as_text, segment_of
 from ops.archive.folder import Folder, end_of_run
-from ops.archive.keeping import ArchiveRuns, Keeper
+from ops.archive.keeping import ALERTS, ArchiveRuns, Keeper, pause
+from ops.archive.recovery import restore_command
 from ops.archive.retention import kept
-from ops.archive.source import source_of_settings
+from ops.archive.scratch import scratch_folder, sweep_scratch
+from ops.archive.source import Source, source_of_settings
 from ops.postgres.programs import give_to_system_user
 from tests.processes import wait_for
 from tests.world import World
@@ -48,6 +53,104 @@ def test_a_run_ends_where_a_segment_is_missing() -> None:
     assert end_of_run(7, segments) is None
     assert segment_of("backup_label") is None
     assert segment_of("0000000100000001000000FF").number == 0x1FF  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+    """Of a server that nobody reaches, which does not wait between two tries."""
+    monkeypatch.setattr("ops.archive.keeping.FIRST_PAUSE_SECONDS", 0.0)
+    folder = Folder(tmp_path / "archive")
+    folder.prepare()
+    return Keeper(folder, Source(f"host={tmp_path} user=nobody dbname=none"))
+
+
+def test_the_pause_between_failures_has_an_end() -> None:
+    assert [pause(failures) for failures in (1, 2, 3, 7, 100_000)] == [5.0, 10.0, 20.0, 300.0, 300.0]
+
+
+def test_a_duty_that_fails_as_nobody_thought_is_tried_again(keeper: Keeper) -> None:
+    tries = [ValueError("no number"), KeyError("no name"), None]
+
+    def duty() -> bool:
+        if (error := tries.pop(0)) is not None:
+            raise error
+        keeper.stopping.set()
+        return True
+
+    keeper._again_and_again("a duty", duty, 0.0)
+    assert tries == []
+
+
+def test_an_alert_of_the_process_before_ends_when_the_duty_is_done(committed_world: World, keeper: Keeper) -> None:
+    outcomes, seen = [False, True], list[bool]()
+    raise_alert(kind=ALERTS["offsite"], subject="offsite", detail="It is away.", severity="critical")
+    open_ones = Alert.objects.filter(kind=ALERTS["offsite"], resolved_at=None)
+
+    def duty() -> bool:
+        seen.append(open_ones.exists())
+        if not outcomes:
+            keeper.stopping.set()
+            return True
+        return outcomes.pop(0)
+
+    try:
+        keeper._again_and_again("offsite", duty, 0.0)
+        assert seen == [True, True, False]
+    finally:
+        Alert.objects.filter(kind=ALERTS["offsite"]).delete()
+
+
+def test_a_disk_without_room_does_not_end_the_keeper(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    keeper.tick()
+    assert "cannot be reached" in keeper.folder.state().problem  # type: ignore[union-attr]
+    keeper._state_at = -math.inf
+    monkeypatch.setattr(Folder, "note_state", full)
+    keeper.tick()
+    assert "No space left" in keeper.receiver.problem
+
+
+def test_an_archive_that_moves_away_is_moved_on_by_the_next(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "archive")
+    folder.prepare()
+    (folder.bases / "a").mkdir()
+    (folder.root / "wal" / "b").touch()
+    (folder.root / "state.json").write_text("{}")
+    killed_in_the_midst = folder.root / "former" / "1-1"
+    killed_in_the_midst.mkdir(parents=True)
+    folder.bases.rename(killed_in_the_midst / "bases")
+    folder.prepare()  # As the next one does first.
+    assert folder.retire("1") == killed_in_the_midst
+    assert sorted(path.name for path in killed_in_the_midst.glob("*/*")) == ["a", "b"]
+    assert (killed_in_the_midst / "state.json").exists()
+    assert not (folder.root / "state.json").exists()
+    assert list(folder.bases.iterdir()) == []
+
+
+def test_a_recovery_that_cannot_be_erased_yet_is_found_by_the_next_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(tmp_path / "archive")
+    with monkeypatch.context() as patch:
+        patch.setattr("ops.archive.scratch.shutil.rmtree", lambda *_, **__: None)  # As while a dying process writes into it.
+        with scratch_folder(folder) as path:
+            pass
+        assert sweep_scratch(folder) == 0
+    assert path.exists()
+    assert sweep_scratch(folder) == 1
+    assert list(folder.scratch.iterdir()) == []
+
+
+def test_a_segment_that_cannot_be_copied_is_not_the_end_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / "A").touch()
+
+    def status(name: str, target: Path) -> int:
+        command = restore_command([tmp_path]).replace("%f", name).replace("%p", str(target))
+        return subprocess.run(["sh", "-c", command], check=False, capture_output=True).returncode
+
+    assert status("A", tmp_path / "copy") == 0
+    assert status("B", tmp_path / "copy") == 1
+    assert status("A", tmp_path / "nowhere" / "copy") == 200  # More than 125: PostgreSQL does not go on without it.
 
 
 def test_a_log_that_cannot_go_on_begins_anew(committed_world: World, settings: Settings, tmp_path: Path) -> None:

@@ -2,25 +2,35 @@
 
 import shutil
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django.fixtures import Settings
 
 from ops.archive.cluster import recover_cluster
+from ops.archive.data import FORMAT, PARTIAL, SEGMENT_SIZE, Card, State, lsn_as_text, lsn_from_text, segment_of
 from ops.archive.errors import ArchiveDamaged
 from ops.archive.folder import Folder
-from ops.archive.offsite import LOG_END, Offsite, Shipping, opened, sealed
+from ops.archive.offsite import LOG_END, Offsite, Shipping, forget_offsite, opened, sealed
 from ops.archive.recovery import material
 from ops.archive.source import Source
-from ops.backups.bundles.keys import new_key
+from ops.backups.bundles.keys import bundle_keys, new_key
+from ops.backups.offsite import gateway
+from ops.backups.offsite.errors import OffsiteUnavailable
+from ops.backups.offsite.files import FileFacts
 from ops.postgres.programs import run_program
 from ops.postgres.servers import connect, start, stop
+from tests.ops.archive.deaths import running_below
 from tests.ops.archive.test_moments import write
 from tests.ops.backups.offsite.conftest import _running_storage, storage  # noqa: F401 - fixtures
 from tests.ops.backups.offsite.storage import Storage
 from tests.world import Place
+
+NUMBERS = {"format": FORMAT, "start_lsn": "0/1", "end_lsn": "0/2", "began_at": "2026-11-24T12:00:00Z", "taken_at": "2026-11-24T12:00:00Z"}
+NUMBERS |= {"size": 1, "release": "", "server_version": 180004, "manifest_sha256": ""}
 
 
 @pytest.fixture
@@ -41,6 +51,7 @@ def offsite(storage: Storage, place: Place, archive: Folder, source: Source, set
 
 def test_a_cluster_out_of_the_storage_alone(offsite: Offsite, place: Place, tmp_path: Path, source: Source) -> None:
     elsewhere = Folder(tmp_path / "elsewhere")
+    _break_off(offsite, elsewhere, tmp_path, source)
     card, last = recover_cluster(material(elsewhere, offsite), tmp_path / "again", user=source.user, database=source.database)
     assert last is not None
     assert card.moment <= last <= datetime.now(UTC)
@@ -56,6 +67,124 @@ def test_a_cluster_out_of_the_storage_alone(offsite: Offsite, place: Place, tmp_
     finally:
         stop(server)
     assert "in production" not in run_program("pg_controldata", str(tmp_path / "again")).stdout
+
+
+def _break_off(offsite: Offsite, elsewhere: Folder, tmp_path: Path, source: Source) -> None:
+    """No server and no files are left of it."""
+
+    def step(fraction: float, _what: str) -> None:
+        if fraction >= 0.7:  # PostgreSQL has begun to replay.
+            assert running_below(tmp_path / ".again.recovering") != []
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recover_cluster(material(elsewhere, offsite), tmp_path / "again", user=source.user, database=source.database, step=step)
+    assert running_below(tmp_path / ".again.recovering") == []
+    assert [path.name for path in tmp_path.glob("*again*")] == []
+
+
+def test_what_is_only_there_is_kept_as_what_is_here(offsite: Offsite, settings: Settings) -> None:
+    """The archive of this machine is new, or lost: its one base is of just now, and all of the window is off-site."""
+    [card] = offsite.cards()
+    needed = {name for name in offsite.log_names() if (found := segment_of(name)) and found.number >= card.first_segment}
+    now, keys, days = card.moment + timedelta(days=1), settings.BACKUP_KEYS, settings.ARCHIVE_DAYS
+    later = lsn_as_text(lsn_from_text(card.start_lsn) + 9 * SEGMENT_SIZE)
+    young = replace(card, label="20991231T235959000-full", taken_at=now.isoformat(), start_lsn=later)
+    forget_offsite(offsite, [young], now=now)
+    assert (offsite.cards(), set(offsite.log_names())) == ([card], needed)
+
+    settings.BACKUP_KEYS = [new_key()]  # Whoever has set the wrong keys has lost nothing.
+    stranger = Offsite(card.system_identifier)
+    assert forget_offsite(stranger, [young], now=now + timedelta(days=days + 1)) == 0
+    assert stranger.bases() == ([], {card.label})
+    settings.BACKUP_KEYS = keys
+    assert Offsite(card.system_identifier).cards() == [card]
+
+    settings.BACKUP_KEYS = [new_key()]  # What nobody could read for so long goes in the end.
+    assert forget_offsite(stranger, [young], now=now + timedelta(days=days + 31)) == 1 + len(needed)
+    assert (stranger.bases(), offsite.log_names()) == (([], set()), {})
+
+
+class Nowhere(Offsite):
+    """Remembers what is sent; `full` becomes whole when the first file is."""
+
+    def __init__(self, full: Path | None = None) -> None:
+        self.root, self.bucket = "", gateway.Bucket(name="", endpoint="", region="", access_key="", secret_key="")
+        self.sent, self.full = list[str](), full
+        self.key_id, self.there = "", dict[str, int]()
+
+    def state(self) -> State:
+        return State(at="2026-11-24T12:00:00Z", key_id=self.key_id)
+
+    def log_names(self) -> dict[str, int]:
+        return self.there
+
+    def put_log(self, name: str, content: bytes, folder: Folder) -> None:
+        self.sent.append(name)
+        if self.full is not None and self.full.exists():
+            self.full.rename(self.full.with_suffix(""))
+
+
+def test_a_segment_that_becomes_whole_while_others_are_sent_is_sent(tmp_path: Path) -> None:
+    one, two = "000000010000000000000001", "000000010000000000000002"
+    folder = Folder(tmp_path / "archive")
+    folder.prepare()
+    (folder.root / "wal" / one).touch()
+    (full := folder.root / "wal" / f"{two}{PARTIAL}").touch()
+    assert Shipping(folder, nowhere := Nowhere(full)).ship_log() == 2
+    assert nowhere.sent == [one, two]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_lost_key_has_encrypted_goes_there_again(tmp_path: Path, known: bool) -> None:
+    name, folder, nowhere = "000000010000000000000001", Folder(tmp_path / "archive"), Nowhere()
+    folder.prepare()
+    (folder.root / "wal" / name).touch()
+    nowhere.there, nowhere.key_id = {name: 1}, bundle_keys()[0].key_id if known else "lost"
+    assert (Shipping(folder, nowhere).ship_log(), nowhere.sent) == ((0, []) if known else (1, [name]))
+
+
+def test_a_base_that_was_packed_is_not_packed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, sent = Folder(tmp_path / "archive"), list[str]()
+    folder.prepare()
+    card = Card(label="20261124T120000000-full", kind="full", parent="", system_identifier="1", timeline=1, **NUMBERS)  # type: ignore[arg-type]
+    (folder.bases / card.label).mkdir()
+    (folder.bases / card.label / "card.json").write_bytes(card.as_json())
+
+    def put_file(_bucket: object, _key: str, _path: Path, facts: FileFacts, **_: Any) -> None:
+        sent.append(facts.sha256)
+        if len(sent) == 1:
+            raise OffsiteUnavailable("the connection broke.")
+
+    monkeypatch.setattr(gateway, "put_file", put_file)
+    monkeypatch.setattr(gateway, "put_text", lambda *_: None)
+    with pytest.raises(OffsiteUnavailable):
+        Nowhere().put_base(folder, card)
+    folder.sweep_unfinished()  # As the next keeper does.
+    Nowhere().put_base(folder, card)
+    assert sent[0] == sent[1]  # By age each packing is another one.
+    assert list((folder.root / "outbox").iterdir()) == []
+    folder.packed("gone").touch()
+    folder.sweep_packed(keep={card.label})
+    assert list((folder.root / "outbox").iterdir()) == []
+
+
+def test_a_storage_that_stumbles_does_not_end_a_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, stumbles = "000000010000000000000001", [1, 2, 3]
+
+    def get_text(*_: Any, **__: Any) -> bytes:
+        if stumbles:
+            stumbles.pop()
+            raise OffsiteUnavailable("the connection broke.")
+        return sealed(name, b"whole")
+
+    monkeypatch.setattr(gateway, "get_text", get_text)
+    monkeypatch.setattr("ops.archive.offsite.FETCH_PAUSES", (0.0, 0.0, 0.0))
+    Nowhere().fetch_log(name, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == b"whole"
+    stumbles += [1, 2, 3, 4]
+    with pytest.raises(OffsiteUnavailable):
+        Nowhere().fetch_log(name, tmp_path / name)
 
 
 def test_what_was_altered_there_is_refused_by_name(offsite: Offsite, storage: Storage, tmp_path: Path) -> None:  # noqa: F811
