@@ -1,18 +1,14 @@
 """`python -m tests.bench archive_deaths`: the archive killed at every step, on a PostgreSQL and a SeaweedFS of its own."""
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config.dev.environment import new_backup_key
-from config.dev.postgres import embedded_database
-from tests.bench.payments.chaos import environment
+from tests.bench.own import conclude, own_comanda
 
 MANAGE = Path(__file__).resolve().parents[3] / "manage.py"
 
@@ -22,20 +18,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--every", type=int, default=1, help="which steps: every Nth")
     parser.add_argument("--rounds", type=int, default=5, help="deaths of the program while it receives")
     options = parser.parse_args(arguments or [])
-    with tempfile.TemporaryDirectory(prefix="comanda-deaths-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with embedded_database(folder) as url:
-            os.environ.update(environment(url, folder) | {"BACKUP_KEYS": new_backup_key(), "LOG_LEVEL": "CRITICAL"})
-            if not _run(folder, options):
-                sys.exit(1)
+    with own_comanda("deaths") as folder:
+        if not _run(folder, options):
+            sys.exit(1)
 
 
 def _run(folder: Path, options: argparse.Namespace) -> bool:
-    import django  # noqa: PLC0415 - after the environment
-
-    django.setup()
-    from ops.archive.moments import folder_of_settings  # noqa: PLC0415
+    from ops.archive.moments import folder_of_settings  # noqa: PLC0415 - needs the settings
     from ops.archive.offsite import Offsite  # noqa: PLC0415
     from ops.archive.source import source_of_settings  # noqa: PLC0415
     from tenants.fleet.public import migrate_public  # noqa: PLC0415
@@ -52,9 +41,8 @@ def _run(folder: Path, options: argparse.Namespace) -> bool:
     with running_storage(folder / "s3") as storage:
         lead_to(storage)
         deaths.shipments(Offsite(source.system_identifier))
-    print(f"{time.monotonic() - began:.0f} s: {', '.join(f'{count} {what}' for what, count in sorted(deaths.counts.items()))}")
-    print("\n".join(deaths.problems) or "Every time the next try worked, what is live was as it was, and nothing is left.")
-    return not deaths.problems
+    well = "Every time the next try worked, what is live was as it was, and nothing is left."
+    return conclude(deaths, seconds=time.monotonic() - began, well=well)
 
 
 @contextmanager

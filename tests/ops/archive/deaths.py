@@ -8,8 +8,6 @@ import os
 import resource
 import signal
 import time
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +17,6 @@ from typing import Any
 from unittest import mock
 
 import psutil
-from django.db import connections
 
 from core.errors import AppError
 from ops.archive.bases import take_base
@@ -34,6 +31,7 @@ from ops.postgres.servers import found_server, kill
 from shop.menu.models import Product
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
+from tests.ops.dying import Noting, in_a_process
 from tests.processes import wait_for
 from tests.world import Place
 
@@ -44,15 +42,13 @@ type Work = Callable[[Step], object]  # calls what it is given at each of its st
 
 
 @dataclass(kw_only=True)
-class ArchiveDeaths:
+class ArchiveDeaths(Noting):
     """`keeper`: `manage.py archive` for the block, on `folder`; killed at its end."""
 
     place: Place
     folder: Folder
     source: Source
     keeper: Callable[[], Any]
-    counts: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
     at: datetime = field(init=False)
 
     def run_all(self, *, every: int, rounds: int) -> None:
@@ -94,11 +90,11 @@ class ArchiveDeaths:
         for number in (0, 50, 400):
             self._die(lambda step: Shipping(self.folder, offsite).ship_bases(step=step), "shipping a base", at=number)
         self.folder.sweep_unfinished()
-        self._expect(list((self.folder.root / "outbox").glob("*")), [], "outbox")
         shipping = Shipping(self.folder, offsite)
         shipping.ship_bases(), shipping.ship_log()
-        self._expect([card.label for card in offsite.cards()], [card.label for card in self.folder.cards()], "bases off-site")
-        self._expect(shipping.ship_log(), 0, "log off-site")
+        self.expect(list((self.folder.root / "outbox").glob("*")), [], "outbox")
+        self.expect([card.label for card in offsite.cards()], [card.label for card in self.folder.cards()], "bases off-site")
+        self.expect(shipping.ship_log(), 0, "log off-site")
         there = self.folder.root / "part" / "from-s3"
         there.mkdir()
         offsite.fetch_base(offsite.cards()[-1].label, there)
@@ -116,7 +112,7 @@ class ArchiveDeaths:
             self._die(self._moment, f"recovery, {names[number]}", at=number)
             time.sleep(0.1)
             self._swept(f"recovery killed at {number}, {names[number]}")
-            self._expect(Backup.objects.filter(kind="moment").count(), 0, f"{names[number]}: a bundle of a dead one")
+            self.expect(Backup.objects.filter(kind="moment").count(), 0, f"{names[number]}: a bundle of a dead one")
         self._works("recovery")
 
     def servers(self) -> None:
@@ -140,7 +136,7 @@ class ArchiveDeaths:
         with self._little_room(os.getpid()):
             before = self.folder.cards()
             self._refused(lambda: take_base(self.folder, self.source, full=True), "base without room")
-            self._expect(self.folder.cards(), before, "a base without room")
+            self.expect(self.folder.cards(), before, "a base without room")
             self._refused(self._moment, "recovery without room")
         self._swept("no room")
         self._works("no room")
@@ -165,7 +161,7 @@ class ArchiveDeaths:
             self.counts["receiving without room"] += 1
             at = self._write("4002.00", arrives=True)
             self._write("9999.00")
-            self._expect(self.folder.gap(), None, "gap")
+            self.expect(self.folder.gap(), None, "gap")
             self.at = at
             self._works("program")
 
@@ -173,16 +169,19 @@ class ArchiveDeaths:
 
     def _works(self, what: str) -> None:
         taken = self._moment()
-        self._expect(taken.taken_at, self.at, f"{what}: the next try")
+        self.expect(taken.taken_at, self.at, f"{what}: the next try")
         self._swept(f"{what}: the next try")
-        self._expect(self._price(), "9999.00", f"{what}: live")
+        self.expect(self._price(), "9999.00", f"{what}: live")
 
     def _swept(self, what: str) -> None:
-        sweep_scratch(self.folder)
-        self._expect([path.name for path in self.folder.scratch.iterdir()], [], f"{what}: scratch")
-        self._expect(running_below(self.folder.scratch), [], f"{what}: processes")
+        wait_for(self._is_empty_after_a_sweep)  # A child of the dead one may still be writing.
+        self.expect(running_below(self.folder.scratch), [], f"{what}: processes")
         if what.startswith("a base"):
-            self._expect([path.name for path in (self.folder.root / "part").iterdir()], [], f"{what}: parts")
+            self.expect([path.name for path in (self.folder.root / "part").iterdir()], [], f"{what}: parts")
+
+    def _is_empty_after_a_sweep(self) -> bool:
+        sweep_scratch(self.folder)
+        return not list(self.folder.scratch.iterdir())
 
     def _moment(self, step: Step = lambda *_: None) -> Backup:
         Backup.objects.filter(kind="moment").delete()
@@ -235,7 +234,7 @@ class ArchiveDeaths:
             if next(passed, 1) == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        if _in_a_process(lambda: work(step)) == signal.SIGKILL:
+        if in_a_process(lambda: work(step)) == signal.SIGKILL:
             self.counts[what.partition(",")[0]] += 1
 
     def _refused(self, work: Callable[[], object], what: str) -> None:
@@ -243,7 +242,7 @@ class ArchiveDeaths:
             work()
         except (AppError, OSError) as error:
             self.counts[what.partition(",")[0]] += 1
-            self._expect(str(error) != "", True, f"{what}: why")
+            self.expect(str(error) != "", True, f"{what}: why")
         else:
             self.problems.append(f"{what}: it went on")
 
@@ -254,10 +253,6 @@ class ArchiveDeaths:
             yield
         finally:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-    def _expect(self, found: Any, expected: Any, what: str) -> None:
-        if found != expected:
-            self.problems.append(f"{what}: {found!r}, not {expected!r}")
 
 
 def running_below(folder: Path) -> list[int]:
@@ -272,17 +267,3 @@ def running_below(folder: Path) -> list[int]:
 
 def _only(name: str, step: Step) -> Step:
     return lambda *facts: step() if facts[-1] == name else None
-
-
-def _in_a_process(work: Callable[[], object]) -> int:
-    """In a child of this one, until its end; the signal that ended it."""
-    connections.close_all()
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001 - whatever it is, this process has to end
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status := os.waitpid(child, 0)[1]) else 0

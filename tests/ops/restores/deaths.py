@@ -9,14 +9,11 @@ import resource
 import signal
 import threading
 import time
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from unittest import mock
 from uuid import UUID
 
@@ -38,6 +35,7 @@ from shop.menu.models import Product
 from tenants.models import Cafeteria
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
+from tests.ops.dying import Noting, in_a_process
 from tests.world import Place
 
 THEN, NOW = "1000.00", "9999.00"  # the price in the backup, and since
@@ -47,13 +45,11 @@ type Deed = Callable[[UUID], None]  # runs a job, and something dies
 
 
 @dataclass(kw_only=True)
-class Deaths:
+class Deaths(Noting):
     place: Place
     backup: Backup
     data_folder: Path
     chance: random.Random
-    counts: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
 
     def run_all(self, *, every: int, rounds: int) -> None:
         """Every `every`-th step, and `rounds` moments at random of each kind."""
@@ -76,7 +72,7 @@ class Deaths:
     def kill_worker(self, job_id: UUID, at: int) -> None:
         """A process of its own runs the job, and is gone at that step."""
         with _at_step(at, lambda: os.kill(os.getpid(), signal.SIGKILL)):
-            _in_a_process(lambda: run_job(str(job_id)))
+            in_a_process(lambda: run_job(str(job_id)))
 
     def kill_server(self, job_id: UUID, at: int) -> None:
         with _at_step(at, self._restart):
@@ -109,10 +105,10 @@ class Deaths:
         dies(restore.job_id)
         self._alone()
         phase = restore_by_id(restore.pk).phase
-        self._expect(self.price(), THEN if phase in {"exchanged", "done"} else NOW, f"{what}: live then ({phase})")
+        self.expect(self.price(), THEN if phase in {"exchanged", "done"} else NOW, f"{what}: live then ({phase})")
         self.counts[f"{phase} when it died"] += 1
         self._again(restore.job_id)
-        self._expect((restore_by_id(restore.pk).phase, self.price()), ("done", THEN), f"{what}: gone on with")
+        self.expect((restore_by_id(restore.pk).phase, self.price()), ("done", THEN), f"{what}: gone on with")
         self.undo(lambda job_id: run_job(str(job_id)), what)
 
     def undo(self, dies: Deed, what: str) -> None:
@@ -124,9 +120,9 @@ class Deaths:
         job = start_undo(restore_id=restore.pk, by="death")
         dies(job.pk)
         self._alone()
-        self._expect(self.price() in {THEN, NOW}, True, f"{what}: whole")
+        self.expect(self.price() in {THEN, NOW}, True, f"{what}: whole")
         self._again(job.pk)
-        self._expect((restore_by_id(restore.pk).phase, self.price()), ("undone", NOW), f"{what}: undone")
+        self.expect((restore_by_id(restore.pk).phase, self.price()), ("undone", NOW), f"{what}: undone")
 
     def copy(self, dies: Deed, what: str) -> None:
         self.counts["copies"] += 1
@@ -137,11 +133,11 @@ class Deaths:
         dies(clone.job_id)
         self._alone()
         is_done = clone_by_id(clone.pk).phase == "done"
-        self._expect(Cafeteria.objects.filter(uuid=clone.copy_uuid).exists(), is_done, f"{what}: all or nothing")
-        self._expect(_schemas(f"t_{clone.copy_id}") != set(), is_done, f"{what}: its schema")
+        self.expect(Cafeteria.objects.filter(uuid=clone.copy_uuid).exists(), is_done, f"{what}: all or nothing")
+        self.expect(_schemas(f"t_{clone.copy_id}") != set(), is_done, f"{what}: its schema")
         self._again(clone.job_id)
-        self._expect(clone_by_id(clone.pk).phase, "done", f"{what}: gone on with")
-        self._expect(self.price(), NOW, f"{what}: the original")
+        self.expect(clone_by_id(clone.pk).phase, "done", f"{what}: gone on with")
+        self.expect(self.price(), NOW, f"{what}: the original")
 
     def full_disk(self, size: int) -> None:
         restore = start_restore(cafeteria_uuid=self.place.ref.uuid, backup_id=self.backup.pk)
@@ -150,10 +146,10 @@ class Deaths:
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             run_job(str(restore.job_id))
 
-        _in_a_process(with_little_room)
+        in_a_process(with_little_room)
         found = restore_by_id(restore.pk)
-        self._expect((found.phase, self.price()), ("failed", NOW), f"no room for {size} bytes")
-        self._expect("File too large" in found.error, True, f"no room for {size} bytes: {found.error}")
+        self.expect((found.phase, self.price()), ("failed", NOW), f"no room for {size} bytes")
+        self.expect("File too large" in found.error, True, f"no room for {size} bytes: {found.error}")
 
     def sweep(self) -> None:
         """Nothing is left: no schema, file, lock or fence."""
@@ -161,13 +157,13 @@ class Deaths:
         sweep_schemas()
         sweep_clones()
         copies = set(Cafeteria.objects.filter(copy_of=self.place.ref.uuid).values_list("schema_name", flat=True))
-        self._expect(_schemas("t_%") - copies - {self.place.ref.schema_name}, set(), "schemas left")
+        self.expect(_schemas("t_%") - copies - {self.place.ref.schema_name}, set(), "schemas left")
         left = [path.name for path in Path(settings.BACKUP_FOLDER).rglob("*") if path.is_file() and path.suffix != ".bundle"]
         # A killed writer leaves its part, which goes when it is six hours old; a killed server none.
-        self._expect([name for name in left if not name.endswith(".part")], [], "files left")
+        self.expect([name for name in left if not name.endswith(".part")], [], "files left")
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-            self._expect(cursor.fetchone()[0], 0, "locks left")
+            self.expect(cursor.fetchone()[0], 0, "locks left")
 
     def price(self) -> str:
         with tenant_scope(ref_by_uuid(self.place.ref.uuid), also_fenced=True):
@@ -178,7 +174,7 @@ class Deaths:
         restore = start_restore(cafeteria_uuid=self.place.ref.uuid, backup_id=self.backup.pk)
         with _progress(lambda: seen.append("step")):
             run_job(str(restore.job_id))
-        self._expect(restore_by_id(restore.pk).phase, "done", "alive")
+        self.expect(restore_by_id(restore.pk).phase, "done", "alive")
         self.undo(lambda job_id: run_job(str(job_id)), "alive")
         return len(seen)
 
@@ -195,30 +191,12 @@ class Deaths:
         Job.objects.filter(pk=job_id, state="queued").update(run_after=past)
         run_job(str(job_id))
 
-    def _expect(self, found: Any, expected: Any, what: str) -> None:
-        if found != expected:
-            self.problems.append(f"{what}: {found!r}, not {expected!r}")
-
 
 def new_deaths(place: Place, data_folder: Path, *, seed: int = 1) -> Deaths:
     backup = take_backup(cafeteria_uuid=place.ref.uuid, kind="manual")
     with tenant_scope(place.ref):
         Product.objects.filter(pk=place.coffee).update(price=NOW)
     return Deaths(place=place, backup=backup, data_folder=data_folder, chance=random.Random(seed))
-
-
-def _in_a_process(work: Callable[[], None]) -> None:
-    """In a child of this one, until its end, whichever that is."""
-    connections.close_all()
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001 - whatever it is, this process has to end
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
 
 
 @contextmanager
