@@ -8,12 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import psutil
 import pytest
 
 from config.dev import locks
+from config.dev.guardian import Guardian
+from config.dev.supervisor import Child, Program, bury
 
 STEADY = "import os, time; print('up', os.environ['STAND_IN'], os.getpid()); time.sleep(600)"
 POLITE = """
@@ -94,6 +97,16 @@ def test_it_names_each_line_and_stops_by_rank(tmp_path: Path, number: signal.Sig
     assert not any(alive(process) for process in processes)
     assert "all started\n" in running.lines
     assert [line for line in running.lines if "leaving" in line] == ["web    | leaving web\n", "worker | leaving worker\n"]
+
+
+def test_one_that_always_dies_is_started_again_however_often_it_has() -> None:
+    process = subprocess.Popen(("true",), stdout=subprocess.PIPE, text=True)
+    process.communicate()
+    child = Child(program=Program(name="web", command=("true",)), prefix="", process=process, started=time.monotonic(), deaths=5_000)
+    output = StringIO()
+    with subprocess.Popen(("cat",), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as listener:
+        bury(child, guardian=Guardian(listener), output=output)
+    assert output.getvalue() == "ended with status 0; starting again in 30 s\n"
 
 
 def test_a_dead_program_is_started_again_and_the_others_stay(tmp_path: Path) -> None:

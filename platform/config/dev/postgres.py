@@ -83,7 +83,7 @@ def _keep(data_folder: Path, over: threading.Event) -> None:
     folder = data_folder / "postgres"
     while not over.wait(LOOK_SECONDS):
         if found_server(folder) is None and (folder / "PG_VERSION").exists():
-            with starting_or_stopping(data_folder), suppress(EmbeddedServerFailed):  # Its log says why; the next look tries again.
+            with starting_or_stopping(data_folder), suppress(EmbeddedServerFailed, OSError):  # Its log says why; the next look tries again.
                 if running_server(data_folder) is None:
                     start_server(data_folder, settings=SETTINGS)
 

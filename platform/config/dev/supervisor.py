@@ -127,7 +127,7 @@ def bury(child: Child, *, guardian: Guardian, output: TextIO) -> None:
     stop_group(child.process.pid, signal.SIGKILL)
     guardian.forget(child.process.pid)
     child.deaths = 1 if time.monotonic() - child.started > STEADY_SECONDS else child.deaths + 1
-    delay = min(FIRST_DELAY_SECONDS * 2 ** (child.deaths - 1), LAST_DELAY_SECONDS)
+    delay = min(FIRST_DELAY_SECONDS * 2 ** min(child.deaths - 1, 16), LAST_DELAY_SECONDS)
     child.again_at = time.monotonic() + delay
     child.process = None
     say(f"{child.prefix}ended with status {status}; starting again in {delay:.0f} s", output=output)
