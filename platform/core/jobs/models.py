@@ -3,6 +3,7 @@
 import secrets
 import time
 import uuid
+from datetime import datetime
 
 from django.db import models
 from django.db.models.functions import Now
@@ -31,6 +32,11 @@ def new_job_id() -> uuid.UUID:
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(74)
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1)
+
+
+def lowest_id(moment: datetime) -> uuid.UUID:
+    """Every new_job_id of that moment or later is above it. Nothing is from before 1970."""
+    return uuid.UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 class Job(models.Model):

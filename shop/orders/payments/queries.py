@@ -3,17 +3,18 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, Q, QuerySet, Sum
+from django.db.models import Prefetch, QuerySet, Sum
 from django.utils import timezone
 
 from core.business_day import business_span
 from core.errors import BadRequest
 from core.identity.callers import Caller
+from core.jobs.models import lowest_id
 from core.money import as_text
 from payments.ledger.errors import PaymentNotFound
 from payments.ledger.models import Charge, LedgerEntry, Method, Payment, Refund
@@ -21,6 +22,7 @@ from shop.orders.models import Order
 from tenants.refs import TenantRef
 from tenants.scope import current_tenant
 
+A_DAY = timedelta(days=1)  # more than any two clocks differ
 PAYABLE = (Payment.Status.PENDING, Payment.Status.FAILED)
 
 
@@ -58,10 +60,13 @@ def on_business_day(payments: QuerySet[Payment], day: date) -> QuerySet[Payment]
     tenant = current_tenant()
     try:
         start, end = business_span(day, zone=tenant.zone, cutoff=tenant.day_cutoff)
+        lowest, highest = lowest_id(start - A_DAY), lowest_id(end + A_DAY)
     except OverflowError:  # the last of all days, and the first
         return payments.none()
+    # A key begins with the time when it was made: its index finds what was begun around the day, and `created_at` needs none of its own.
+    begun = Payment.objects.filter(cafeteria_uuid=tenant.uuid, pk__gte=lowest, pk__lt=highest, created_at__gte=start, created_at__lt=end)
     moved = LedgerEntry.objects.filter(cafeteria_uuid=tenant.uuid, business_date=day)
-    return payments.filter(Q(created_at__gte=start, created_at__lt=end) | Q(pk__in=moved.values("payment")))
+    return payments.filter(pk__in=begun.values("pk").union(moved.values("payment")))
 
 
 def payment_payloads(payments: Sequence[Payment], *, tenant: TenantRef, staff: bool) -> list[dict[str, Any]]:
