@@ -146,6 +146,7 @@ KEPT = (
     _("Nothing has come into the archive since {until} UTC: {problem}"),
     _("The log has a gap at {gap} UTC. Moments after it can be had once a new full base backup is there."),
     _("The newest base backup is of {newest} UTC."),
+    _("A restore or an undo could not be brought to its end, so its money may not be put back. {error}"),
     _("{error} ({number} times in a row)"),
 )
 # What Python makes of a full disk.
@@ -157,9 +158,7 @@ KIND_OF_ERROR = re.compile(r"[A-Z]\w+: (?P<text>.+)")  # before a job's error
 
 def told(text: str, zone: str) -> tuple[str, bool]:
     """(the text in the active language with its moments by the clock of the zone, whether it is one of ours; else it is as it was kept)."""
-    said = _said_anew(text)
-    if said is None and (kind := KIND_OF_ERROR.fullmatch(text)) is not None:
-        said = _said_anew(kind["text"])
+    said = _said_of(text)
     return _by_the_clock(text if said is None else said, zone), said is not None
 
 
@@ -170,12 +169,18 @@ def refusal(error: AppError, zone: str) -> str:
     return _by_the_clock(error.translated() if said is None else said, zone)
 
 
+def _said_of(text: str) -> str | None:
+    """Also when the kind of error stands before it."""
+    kind = KIND_OF_ERROR.fullmatch(text)
+    return _said_anew(text) or (_said_anew(kind["text"]) if kind is not None else None)
+
+
 def _said_anew(text: str) -> str | None:
     if (full := DISK.fullmatch(text)) is not None:
         return gettext(FULL_AT).format(path=full["path"]) if full["path"] else gettext(FULL)
     for sentence, pattern in _sentences():
         if (found := pattern.fullmatch(text)) is not None:
-            parts = {name: _said_anew(part) or part for name, part in found.groupdict().items()}
+            parts = {name: _said_of(part) or part for name, part in found.groupdict().items()}
             return gettext(sentence).format(**parts)
     return None
 

@@ -218,19 +218,19 @@ JOBS: Mapping[str, Words] = {
 
 PARTS: Mapping[str, Words] = {"database": _("the data"), "files": _("the pictures")}
 
-TABLES: Mapping[str, Words] = {
+TABLES: Mapping[str, Words] = {  # in the order of who asks
     "shop_order": _("Orders"),
     "shop_orderitem": _("Lines of orders"),
     "shop_orderevent": _("Steps of orders"),
-    "shop_daycounter": _("Order numbers of the day"),
-    "shop_idempotencykey": _("Keys of the API against doubles"),
-    "shop_category": _("Categories"),
     "shop_product": _("Products"),
+    "shop_category": _("Categories"),
     "shop_optiongroup": _("Option groups"),
     "shop_choice": _("Options"),
+    "shop_menuimage": _("Pictures"),
     "shop_person": _("People"),
     "shop_personsession": _("Sign-ins"),
-    "shop_menuimage": _("Pictures"),
+    "shop_idempotencykey": _("Keys of the API against doubles"),
+    "shop_daycounter": _("Order numbers of the day"),
 }
 
 STEPS: Mapping[str, Words] = {  # of backups, restores and copies, as their progress names them

@@ -18,6 +18,8 @@ class TypedForm(forms.Form):
         self.fields["typed"].label = _("Type {expected} to go on").format(expected=expected)
         self.fields["typed"].required = True
         self.fields["typed"].widget.attrs.update(autocomplete="off", autocapitalize="none", spellcheck="false")
+        if data is not None:  # Shown again, it says what was wrong: there the person goes on.
+            self.fields["typed"].widget.attrs["autofocus"] = True
 
     def clean_typed(self) -> str:
         typed = str(self.cleaned_data["typed"]).strip()

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
@@ -12,6 +14,11 @@ class CloneForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
     )
     with_staff = forms.BooleanField(required=False)
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        if data is not None:
+            self.fields["slug"].widget.attrs["autofocus"] = True
 
     def clean_slug(self) -> str:
         return str(self.cleaned_data["slug"]).strip().lower()

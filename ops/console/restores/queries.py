@@ -18,13 +18,14 @@ from core.jobs.models import Job, JobState
 from ops.backups.models import Backup
 from ops.console.errors import NoPreview
 from ops.console.targets import Target, target_of
-from ops.console.words import METHODS, MOVEMENTS, ORDER_STATES, PARTS, PAYMENT_STATES, Words, table_words
+from ops.console.words import METHODS, MOVEMENTS, ORDER_STATES, PARTS, PAYMENT_STATES, TABLES, Words, table_words
 from ops.console.work.queries import NOBODY, About, known_by_uuid, percent_of, what_moves
 from ops.restores.models import Restore
 from payments.ledger.models import LedgerEntry, Payment
 from tenants.models import Cafeteria
 
 AT_A_TIME = 30
+NEVER_BACK = {"shop_daycounter"}  # A number is not given twice: the exchange keeps the higher one (ops.restores.actions).
 MOVEMENTS_SHOWN = 50
 PREVIEW, UNDO = "ops.restores.jobs.preview", "ops.restores.jobs.undo"
 UNDER_WAY = (Restore.Phase.WAITING, Restore.Phase.BUILT, Restore.Phase.EXCHANGED)
@@ -156,7 +157,8 @@ def newest_preview(cafeteria: Cafeteria, target: Target) -> Job | None:
 
 def diff_of(result: Mapping[str, Any], cafeteria: Cafeteria, since: datetime) -> Diff:
     """A preview's result, in words and the cafeteria's money, with the money that has moved since."""
-    tables = [_table_line(change) for change in result.get("tables", [])]
+    changes = [change for change in result.get("tables", []) if change["table"] not in NEVER_BACK]
+    tables = [_table_line(change) for change in sorted(changes, key=_place)]
     rows = result.get("rows", {})
     orders, products = rows.get("shop_order", []), rows.get("shop_product", [])
     moved = LedgerEntry.objects.filter(cafeteria_uuid=cafeteria.uuid, recorded_at__gt=since)
@@ -235,6 +237,11 @@ def _steps(restore: Restore, job: Job | None) -> list[tuple[str, Words, datetime
     return [("done" if number < at else "now" if number == at else "next", name, None) for number, name in enumerate(names)]
 
 
+def _place(change: Mapping[str, Any]) -> tuple[int, str]:
+    known = list(TABLES)
+    return (known.index(change["table"]) if change["table"] in TABLES else len(known), change["table"])
+
+
 def _table_line(change: Mapping[str, Any]) -> TableLine:
     counts = {name: int(change[name]) for name in ("now", "then", "lost", "back", "changed")}
     return TableLine(words=table_words(change["table"]), **counts)
@@ -264,7 +271,7 @@ def _order_line(row: Mapping[str, Any], cafeteria: Cafeteria, paid: Mapping[tupl
     return RowLine(
         change=row["change"],
         name=_("Order {number}").format(number=one["number"]),
-        facts=[_day(one["business_date"]), *(words for _name, words in _order_facts(one, cafeteria))],
+        facts=[_day(one["business_date"]), *_order_words(one, cafeteria)],
         differences=_differences(row, lambda order: _order_facts(order, cafeteria)),
         note=note,
     )
@@ -294,6 +301,13 @@ def _order_facts(order: Mapping[str, Any], cafeteria: Cafeteria) -> list[tuple[s
         (pgettext("of an order", "Payment"), str(PAYMENT_STATES.get(order["payment_status"], order["payment_status"]))),
         (pgettext("of an order", "Paid"), format_money(Decimal(str(order["paid"])), cafeteria.currency)),
     ]
+
+
+def _order_words(order: Mapping[str, Any], cafeteria: Cafeteria) -> list[str]:
+    """Its total, state and payment; what is paid only where that is not all or nothing."""
+    total, state, payment, (name, paid) = _order_facts(order, cafeteria)
+    in_part = Decimal(str(order["paid"])) not in {Decimal(0), Decimal(str(order["total"]))}
+    return [total[1], state[1], payment[1], *([f"{name}: {paid}"] if in_part else [])]
 
 
 def _product_facts(product: Mapping[str, Any], cafeteria: Cafeteria) -> list[tuple[str, str]]:

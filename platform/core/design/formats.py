@@ -83,12 +83,17 @@ def format_lasting(seconds: float) -> str:
     if seconds >= 90:
         return format_timedelta(timedelta(seconds=seconds), threshold=1.5, format="short", locale=_babel_locale())
     rounded = round(seconds, 2) if seconds < 1 else round(seconds, 1) if seconds < 5 else round(seconds)
-    return format_unit(rounded, "duration-second", "short", locale=_babel_locale())
+    return format_unit(rounded, "duration-second", "short", locale=_number_locale())
 
 
 def format_count(number: int) -> str:
     """`12.345` or `12,345`, as the active language writes it."""
-    return format_decimal(number, locale=_babel_locale())
+    return format_decimal(number, locale=_number_locale())
+
+
+def _number_locale() -> str:
+    """Spanish numbers are written as the money beside them: es_419 writes them as Mexico does."""
+    return "es_AR" if _babel_locale() == "es_419" else _babel_locale()
 
 
 def _babel_locale() -> str:

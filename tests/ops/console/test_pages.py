@@ -153,6 +153,11 @@ def test_one_cafeteria_tells_all_of_it(desk: Desk, shop: Cafeteria) -> None:
     assert {words: words in page for words in expected} == dict.fromkeys(expected, True)
 
 
+def test_numbers_are_written_as_the_readers_language_does(desk: Desk, shop: Cafeteria) -> None:
+    kept_backup(shop, ago=timedelta(hours=3))
+    assert ("16.705 filas" in desk.read(f"{desk.base}/backups", "es"), "16,705 rows" in desk.read(f"{desk.base}/backups")) == (True, True)
+
+
 def test_its_life_cycle(desk: Desk, shop: Cafeteria) -> None:
     desk.send(f"{desk.base}/suspend")
     assert "The site is suspended" in desk.read(desk.base)

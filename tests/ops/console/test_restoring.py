@@ -80,7 +80,9 @@ def test_what_would_change_is_said_in_words(real_desk: Desk) -> None:
     assert has(page, *expected, "Its $ 1.000 stay paid: the order is made again.") == dict.fromkeys(
         (*expected, "Its $ 1.000 stay paid: the order is made again."), True
     )
-    assert "shop_order" not in page
+    assert has(page, "shop_order", "Order numbers of the day", " autofocus") == dict.fromkeys(
+        ("shop_order", "Order numbers of the day", " autofocus"), False
+    )
     assert "desaparecería" in desk.read(preview, "es")
     assert "The last preview:" in desk.read(f"{desk.base}/restore?backup={backup.pk}")
 
@@ -91,7 +93,8 @@ def test_a_restore_asks_for_the_address_and_is_followed_to_its_report(real_desk:
     in_cash(desk, paid)
     values = {"backup": str(backup.pk), "parts": ["database", "files"]}
     for wrong in ("sol", slug.upper(), ""):
-        assert desk.send(f"{desk.base}/restore", **values, typed=wrong).status_code == 422
+        refused = desk.send(f"{desk.base}/restore", **values, typed=wrong)
+        assert (refused.status_code, " autofocus" in refused.text) == (422, True)
     assert not Restore.objects.filter(cafeteria_uuid=desk.place.ref.uuid).exists()
     first, again = (desk.send(f"{desk.base}/restore", **values, typed=slug)["Location"] for _ in range(2))
     assert first == again
