@@ -34,14 +34,15 @@ LARGEST = 128 * 1024 * 1024
 COPY = "ops.backups.offsite.jobs.copy_media"
 MISSING = "backups.media_missing"
 
-# Backups whose pictures are not all off-site under the newest key, the newest one of each cafeteria.
+# Backups whose pictures are not all off-site under the newest key, the newest one of each cafeteria. By chance: those whose pictures are
+# lost are always among them, and must not keep the others out.
 WAITING = """
 SELECT b.id::text FROM (SELECT DISTINCT ON (cafeteria_uuid) id FROM public.ops_backup WHERE kind <> 'moment'
     ORDER BY cafeteria_uuid, taken_at DESC) newest JOIN public.ops_backup b USING (id)
 WHERE EXISTS (SELECT FROM jsonb_array_elements(b.manifest->'media') e WHERE NOT EXISTS (
     SELECT FROM public.ops_offsitemedia m WHERE m.cafeteria_uuid = b.cafeteria_uuid AND m.sha256 = e->>'sha256'
         AND m.key_id = %s AND m.copied_at IS NOT NULL))
-LIMIT %s"""
+ORDER BY random() LIMIT %s"""
 # Objects that no kept backup lists, those of an older key that have one of the newest beside them, and those that were begun in vain.
 # What is listed is put together once: asked for each picture (NOT IN), a thousand cafeterias' would take an hour.
 UNLISTED = """
