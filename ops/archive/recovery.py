@@ -197,7 +197,8 @@ def _fetch_log(offsite: Offsite, card: Card, scratch: Path, here: set[str], last
     for name in sorted(names):
         segment = segment_of(name)
         if segment is None:
-            wanted = True  # the history of a timeline
+            # Of the base's own timeline and those after it: each tells of all before it, and an older one may be under a key that is lost.
+            wanted = int(name[:8], 16) >= card.timeline
         else:
             needed = card.first_segment <= segment.number <= last and segment.name not in here
             wanted = needed and (segment.is_whole or segment.name not in names)

@@ -15,7 +15,7 @@ from ops.archive.data import FORMAT, PARTIAL, SEGMENT_SIZE, Card, State, lsn_as_
 from ops.archive.errors import ArchiveDamaged
 from ops.archive.folder import Folder
 from ops.archive.offsite import LOG_END, Offsite, Shipping, forget_offsite, opened, sealed
-from ops.archive.recovery import material
+from ops.archive.recovery import _fetch_log, material
 from ops.archive.source import Source
 from ops.backups.bundles.keys import bundle_keys, new_key
 from ops.backups.offsite import gateway
@@ -142,6 +142,17 @@ def test_what_a_lost_key_has_encrypted_goes_there_again(tmp_path: Path, known: b
     (folder.root / "wal" / name).touch()
     nowhere.there, nowhere.key_id = {name: 1}, bundle_keys()[0].key_id if known else "lost"
     assert (Shipping(folder, nowhere).ship_log(), nowhere.sent) == ((0, []) if known else (1, [name]))
+
+
+def test_what_stands_before_the_base_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be encrypted with a key that is lost."""
+    card = Card(label="a", kind="full", parent="", system_identifier="1", timeline=3, **NUMBERS | {"start_lsn": "0/6000028"})  # type: ignore[arg-type]
+    whole = [f"00000003000000000000000{number}" for number in (5, 6, 7)]
+    nowhere = Nowhere()
+    nowhere.there = dict.fromkeys(["00000002.history", "00000003.history", "00000004.history", *whole, f"{whole[2]}{PARTIAL}"], 1)
+    monkeypatch.setattr(nowhere, "fetch_log", lambda name, _target: nowhere.sent.append(name))
+    _fetch_log(nowhere, card, tmp_path, {whole[1]}, 2**62, lambda *_: None)
+    assert nowhere.sent == ["00000003.history", whole[2], "00000004.history"]
 
 
 def test_a_base_that_was_packed_is_not_packed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
