@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
-            at = _moment(options["at"]) if options["at"] else None
+            at = moment(options["at"]) if options["at"] else None
             folder = Folder(options["archive"].resolve()) if options["archive"] else folder_of_settings()
             offsite = None
             if options["from_s3"]:
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             source = source_of_settings()
             found = material(folder, offsite, at)
             card, last = recover_cluster(
-                found, options["into"].resolve(), at=at, user=source.user, database=source.database, step=_Progress(self.stderr.isatty())
+                found, options["into"].resolve(), at=at, user=source.user, database=source.database, step=Progress(self.stderr.isatty())
             )
         except (AppError, OSError, EmbeddedServerFailed) as error:
             raise CommandError(str(error)) from error
@@ -80,7 +80,7 @@ def _about(offsite: Offsite) -> str:
     return f"{bases}; log until {until}"
 
 
-class _Progress:
+class Progress:
     """A line for each thing that is done."""
 
     def __init__(self, shown: bool) -> None:  # noqa: FBT001 - private
@@ -92,11 +92,11 @@ class _Progress:
             print(f"{fraction:4.0%} {what}", file=sys.stderr)
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
         raise CommandError(f"{text} is no moment. Write it with its offset, e.g. 2026-11-24T12:00:00Z.")
-    return found
+    return found.astimezone(UTC)

@@ -30,6 +30,7 @@ WITHOUT_DATABASE = {
     "help",
     "makemessages",
     "makemigrations",
+    "offsite_as_of",
     "recover_cluster",
     "version",
 }

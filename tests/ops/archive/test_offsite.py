@@ -1,13 +1,16 @@
 """The archive of which only the S3 is left."""
 
+import secrets
 import shutil
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from ops.archive.cluster import recover_cluster
@@ -16,6 +19,7 @@ from ops.archive.errors import ArchiveDamaged
 from ops.archive.folder import Folder
 from ops.archive.offsite import LOG_END, Offsite, Shipping, forget_offsite, opened, sealed
 from ops.archive.recovery import _fetch_log, material
+from ops.archive.rescue import copy_as_of
 from ops.archive.source import Source
 from ops.backups.bundles.keys import bundle_keys, new_key
 from ops.backups.offsite import gateway
@@ -153,6 +157,36 @@ def test_what_stands_before_the_base_is_not_fetched(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(nowhere, "fetch_log", lambda name, _target: nowhere.sent.append(name))
     _fetch_log(nowhere, card, tmp_path, {whole[1]}, 2**62, lambda *_: None)
     assert nowhere.sent == ["00000003.history", whole[2], "00000004.history"]
+
+
+def test_the_storage_as_it_was_before_an_intruder(storage: Storage, settings: Settings) -> None:  # noqa: F811
+    client, name = storage.client, f"kept-{secrets.token_hex(4)}"
+    for bucket in (name, f"{name}-anew"):
+        client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    settings.S3_BUCKET = name
+    for key, text in (("base", b"whole"), ("erased by us", b"old"), ("card", b"signed")):
+        client.put_object(Bucket=name, Key=f"comanda/one/{key}", Body=text, Metadata={"sha256": key})
+    time.sleep(1.1)  # The storage tells whole seconds; of one second what was there counts as there.
+    client.delete_object(Bucket=name, Key="comanda/one/erased by us")
+    time.sleep(1.1)
+    at = datetime.now(UTC)
+    time.sleep(1.1)
+    client.put_object(Bucket=name, Key="comanda/one/card", Body=b"spoilt")
+    client.put_object(Bucket=name, Key="comanda/one/ransom", Body=b"pay")
+    client.delete_object(Bucket=name, Key="comanda/one/base")
+    out = StringIO()
+    call_command("offsite_as_of", "--at", at.isoformat(), "--to", f"{name}-anew", stdout=out)
+    assert out.getvalue().startswith("2 objects of ")
+    found = {key: client.get_object(Bucket=f"{name}-anew", Key=f"comanda/one/{key}") for key in ("base", "card")}
+    assert {key: (text["Body"].read(), text["Metadata"]["sha256"]) for key, text in found.items()} == {
+        "base": (b"whole", "base"),
+        "card": (b"signed", "card"),
+    }
+    assert copy_as_of(storage.bucket(name), storage.bucket(f"{name}-anew"), at) == 0
+    settings.S3_BUCKET = f"{name}-anew"
+    with pytest.raises(CommandError, match=f"nothing stood in the bucket {name}-anew .* does it keep versions"):
+        call_command("offsite_as_of", "--at", (at - timedelta(days=1)).isoformat(), "--to", name)
 
 
 def test_a_base_that_was_packed_is_not_packed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
