@@ -74,9 +74,8 @@ def keep_snapshot(moment: Snapshot, *, ref: TenantRef, schema: Schema, kind: str
         flush_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
-    if missing and kind != Kind.MOMENT:
-        detail = f"{len(missing)} pictures are not in the storage, so they are not in the backup: {', '.join(missing[:3])}"
-        raise_alert(kind="backups.media_missing", cafeteria_uuid=ref.uuid, detail=detail)
+    if kind != Kind.MOMENT:
+        _tell_of_pictures(ref, missing)
     backup = Backup.objects.create(
         id=backup_id,
         cafeteria_uuid=ref.uuid,
@@ -95,6 +94,15 @@ def keep_snapshot(moment: Snapshot, *, ref: TenantRef, schema: Schema, kind: str
     )
     log.info("backup_taken", about=str(ref.uuid), kind=kind, size=written.size, rows=written.manifest.rows)
     return backup
+
+
+def _tell_of_pictures(ref: TenantRef, missing: list[str]) -> None:
+    """An alert while the cafeteria shows pictures that are nowhere."""
+    if not missing:
+        resolve_alerts(kind="backups.media_missing", cafeteria_uuid=ref.uuid)
+        return
+    detail = f"{len(missing)} pictures are not in the storage, so they are not in the backup: {', '.join(missing[:3])}"
+    raise_alert(kind="backups.media_missing", cafeteria_uuid=ref.uuid, detail=detail)
 
 
 def _write(part: Path, moment: Snapshot, ref: TenantRef, schema: Schema, kind: str, step: Step) -> tuple[Written, list[str]]:

@@ -32,6 +32,7 @@ from ops.restores.money import money_report, reconcile_money, signed_report
 from ops.restores.sources import bundle_of, checked_source, has_lost_its_job, reason_of, waiting_for_storage
 from tenants.models import Cafeteria
 from tenants.provisioning.schema import drop_schema
+from tenants.provisioning.template import current_template
 from tenants.queries import ref_by_uuid
 from tenants.refs import TenantRef
 from tenants.sides import exchange_schemas, fence, kept_name, schema_exists, side_name, unfence
@@ -229,6 +230,7 @@ def _build(restore: Restore, step: Step) -> None:
         restore.phase, restore.finished_at = Phase.DONE, timezone.now()
         restore.save(update_fields=["phase", "finished_at", "report"])
         return
+    current_template()  # Whatever is at the code's head can be backed up by it, also before the fleet has come there.
     step(0.3, "safety copy")
     safety = take_backup(cafeteria_uuid=ref.uuid, kind=Backup.Kind.SAFETY, step=lambda fraction, what: step(0.3 + fraction * 0.2, what))
     name = side_name(ref)

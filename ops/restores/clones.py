@@ -32,6 +32,7 @@ from ops.restores.sources import bundle_of, checked_source, has_lost_its_job, re
 from tenants.copies import Place, add_copy, check_free_slug, next_cafeteria_id
 from tenants.errors import SlugTaken
 from tenants.models import Cafeteria
+from tenants.provisioning.template import current_template
 from tenants.queries import ref_by_uuid
 
 log = structlog.get_logger()
@@ -151,6 +152,7 @@ def _put_pictures(clone: Clone, path: Path, manifest: Manifest, step: Step) -> l
 def _build(clone: Clone, path: Path, manifest: Manifest, missing: list[str], step: Step) -> None:
     place = Place(id=clone.copy_id, uuid=clone.copy_uuid, slug=clone.slug)
     closes_at = end_after(clone.keep_days)
+    current_template()  # As in a restore.
     with transaction.atomic():
         with built_side(place.schema_name, path, manifest, step=lambda what: step(0.6, what)) as (_side, head):
             step(0.9, "neutralise")
