@@ -81,6 +81,7 @@ KEPT = (
     _("that is no day and time."),
     _("it is in the future."),
     _("there is no base backup yet."),
+    _("nothing stood in the bucket {name} at that moment. Is it the right one, and does it keep versions?"),
     _("the script of the cafeteria's schema, of {head}, is not in it."),
     _("{at} UTC is before {first} UTC, from which on any moment can be had."),
     _("nothing of the log has come yet. Is `manage.py archive` running?"),
@@ -148,6 +149,9 @@ KEPT = (
     _("The newest base backup is of {newest} UTC."),
     _("A restore or an undo could not be brought to its end, so its money may not be put back. {error}"),
     _("{error} ({number} times in a row)"),
+    # Of a restore or a copy that waits for the off-site storage
+    _("{error} Attempt {number} of {tries} follows at {at} UTC."),
+    _("{said} It was tried {number} times."),
 )
 # What Python makes of a full disk.
 FULL, FULL_AT = _("The disk is full."), _("The disk is full: {path}")
@@ -186,14 +190,16 @@ def _said_anew(text: str) -> str | None:
 
 
 def _by_the_clock(text: str, zone: str) -> str:
-    """Each moment in UTC as that of the zone, which is named."""
+    """Each moment in UTC as that of the zone, which is named once."""
+    last = max((found.start() for found in MOMENT.finditer(text)), default=0)
 
     def moment(found: re.Match[str]) -> str:
         try:
             at = datetime(*(int(part or 0) for part in found.groups()), tzinfo=UTC)  # type: ignore[misc, arg-type]
         except ValueError:
             return found[0]
-        return f"{format_moment(at, zone, 'exact')} {zone if zone == 'UTC' else f'({zone})'}"
+        told = format_moment(at, zone, "exact")
+        return f"{told} ({zone})" if found.start() == last else told
 
     return MOMENT.sub(moment, text)
 

@@ -17,6 +17,7 @@ from core.audit.models import AuditEntry
 from core.jobs.models import Job, JobState
 from ops.backups.models import Backup, BackupTurn
 from ops.backups.queries import backups_of, standings
+from ops.console.restores.queries import RestoreLine, restore_lines
 from ops.console.words import Words, deed_words
 from ops.console.work.queries import AlertLine, JobLine, alert_lines, job_lines
 from ops.restores.models import Restore
@@ -70,7 +71,7 @@ class CafeteriaFacts:
     alerts: list[AlertLine]
     jobs: list[JobLine]
     backup_job: Job | None  # that waits or runs
-    restores: list[Restore]
+    restores: list[RestoreLine]
     deeds: list[Deed]
     support: Standing
 
@@ -119,7 +120,7 @@ def cafeteria_facts(cafeteria: Cafeteria) -> CafeteriaFacts:
         alerts=alert_lines(list(Alert.objects.filter(cafeteria_uuid=uuid, resolved_at=None).order_by("severity", "-last_at"))),
         jobs=job_lines(list(jobs.order_by("-id")[:JOBS_SHOWN])),
         backup_job=backup_under_way(cafeteria),
-        restores=list(Restore.objects.filter(cafeteria_uuid=uuid).order_by("-started_at")[:RESTORES_SHOWN]),
+        restores=restore_lines(list(Restore.objects.filter(cafeteria_uuid=uuid).order_by("-started_at")[:RESTORES_SHOWN])),
         deeds=[Deed(entry=entry, words=deed_words(entry.action)) for entry in entries],
         support=standings_of([cafeteria.pk])[cafeteria.pk],
     )

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.doors import page
 from accounts.support import ask_for_support
 from core.doors import person_of
+from core.errors import AppError
 from core.flash import flash
 from ops.console import actions
 from ops.console.cafeterias.forms import SupportRequestForm, TypedForm
@@ -24,7 +27,8 @@ from ops.console.cafeterias.queries import (
     proofs_under_way,
 )
 from ops.console.pages import TellRefusals, answer_form, form_key, given_key, show, show_answer
-from ops.console.targets import moments_of_return
+from ops.console.sentences import refusal
+from ops.console.targets import moment_in_zone, moments_of_return
 from ops.restores.keeping import COPY_DAYS, keep_copy
 from tenants.models import Cafeteria
 from tenants.routing import site_url
@@ -56,11 +60,19 @@ def cafeteria(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
 @require_safe
 def backups(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     """Its backups, newest first, each with the way to go back to it."""
-    found = cafeteria_by_id(cafeteria_id)
-    listed = backups_page(found, request.GET.get("page", "1"))
-    jobs: dict[str, Any] = {"backup_job": backup_under_way(found), "proofs": proofs_under_way(found)}
-    moments, typed = moments_of_return(), request.GET.get("at", "")[:40]
-    return show(request, "backups", PLACE, shop=found, page=listed, key=form_key(), moments=moments, typed_moment=typed, **jobs)
+    return _listed(request, cafeteria_by_id(cafeteria_id))
+
+
+@page(access="admin")
+@require_safe
+def choose_moment(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
+    """On to the restore of the moment that was typed by the cafeteria's clock."""
+    found, typed = cafeteria_by_id(cafeteria_id), request.GET.get("at", "")[:40]
+    try:
+        at = moment_in_zone(typed, found)
+    except AppError as error:
+        return _listed(request, found, status=error.status, typed_moment=typed, moment_refused=refusal(error, found.timezone))
+    return redirect(f"{reverse('console_begin_restore', args=[cafeteria_id])}?{urlencode({'at': at.isoformat()})}")
 
 
 @page(access="admin")
@@ -136,6 +148,14 @@ def keep(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
         keep_copy(slug=found.slug, days=COPY_DAYS, by=person_of(request).email)
         flash(request, _("The copy stays for {days} days from now.").format(days=COPY_DAYS))
     return redirect("console_cafeteria", cafeteria_id)
+
+
+def _listed(request: HttpRequest, found: Cafeteria, **more: Any) -> HttpResponse:
+    listed = backups_page(found, request.GET.get("page", "1"))
+    jobs = {"backup_job": backup_under_way(found), "proofs": proofs_under_way(found)}
+    return show(
+        request, "backups", PLACE, **{"shop": found, "page": listed, "key": form_key(), "moments": moments_of_return(), **jobs, **more}
+    )
 
 
 def _shown(request: HttpRequest, found: Cafeteria, ask: SupportRequestForm, status: int = 200) -> HttpResponse:

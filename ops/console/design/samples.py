@@ -13,7 +13,7 @@ from core.jobs.models import Job, JobState
 from core.jobs.queries import QueueStats
 from ops.backups.models import Backup
 from ops.console.restores.forms import RestoreForm
-from ops.console.restores.queries import Diff, Movement, RowLine, TableLine
+from ops.console.restores.queries import Diff, Movement, RestoreLine, RowLine, TableLine
 from ops.console.targets import Moments, Target
 from ops.console.words import job_words, table_words, trouble_of
 from ops.console.work.queries import About, AlertLine, JobLine
@@ -32,6 +32,7 @@ LOCATIONS = [("hourly", NOW, "", None), ("weekly", None, REFUSED, NOW), ("safety
 
 def console_samples() -> dict[str, Any]:
     form = RestoreForm(QueryDict("parts=database&typed=la-espina"), expected=SHOP.slug)
+    form.fields["typed"].widget.attrs.pop("autofocus")
     backups = [_backup(*each, number=number) for number, each in enumerate(LOCATIONS, start=1)]
     return {
         "shop": SHOP,
@@ -73,9 +74,10 @@ def _job_line(state: str) -> JobLine:
     return JobLine(job=job, words=job_words(kind), about=ABOUT, is_late=state == JobState.QUEUED)
 
 
-def _restore(phase: str) -> Restore:
+def _restore(phase: str) -> RestoreLine:
     away = 0.04 if phase in {"done", "undone"} else None
-    return Restore(pk=ID, phase=phase, moment=NOW, started_at=NOW, requested_by="ops@comanda.example", away_seconds=away)
+    restore = Restore(pk=ID, phase=phase, moment=NOW, started_at=NOW, requested_by="ops@comanda.example", away_seconds=away)
+    return RestoreLine(restore=restore, about=ABOUT, moment=NOW, is_pictures=phase == "waiting")
 
 
 def _alert(kind: str, severity: str, detail: str) -> AlertLine:

@@ -83,6 +83,16 @@ class Diff:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RestoreLine:
+    """One of a list."""
+
+    restore: Restore
+    about: About
+    moment: datetime | None  # that it goes back to; None while nobody has read a bundle that is a file
+    is_pictures: bool  # nothing but these
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RestoreFacts:
     """Where a restore stands."""
 
@@ -194,14 +204,28 @@ def restore_facts(restore: Restore, cafeteria: Cafeteria) -> RestoreFacts:
     )
 
 
-def restores_page(*, cafeteria: Cafeteria | None, number: str) -> tuple[list[tuple[Restore, About]], Page[Restore]]:
-    """All restores, the newest first, each with its cafeteria."""
+def restore_lines(restores: list[Restore]) -> list[RestoreLine]:
+    """Two queries at most."""
+    known = known_by_uuid({restore.cafeteria_uuid for restore in restores})
+    unread = {restore.backup_id for restore in restores if restore.moment is None and restore.backup_id is not None}
+    taken = dict(Backup.objects.filter(pk__in=unread).values_list("id", "taken_at")) if unread else {}
+    return [
+        RestoreLine(
+            restore=restore,
+            about=known.get(restore.cafeteria_uuid, NOBODY),
+            moment=restore.moment or (taken.get(restore.backup_id) if restore.backup_id is not None else None),
+            is_pictures=restore.parts == ["files"],
+        )
+        for restore in restores
+    ]
+
+
+def restores_page(*, cafeteria: Cafeteria | None, number: str) -> tuple[list[RestoreLine], Page[Restore]]:
+    """All restores, the newest first."""
     found = Restore.objects.order_by("-started_at")
     found = found.filter(cafeteria_uuid=cafeteria.uuid) if cafeteria is not None else found
     page = Paginator(found, AT_A_TIME).get_page(number)
-    rows = list(page.object_list)
-    known = known_by_uuid({restore.cafeteria_uuid for restore in rows})
-    return [(row, known.get(row.cafeteria_uuid, NOBODY)) for row in rows], page
+    return restore_lines(list(page.object_list)), page
 
 
 def _report(report: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -1,12 +1,10 @@
 """Going back and coming back again: preview, restore, its progress, undo, and the history of them all."""
 
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -20,7 +18,7 @@ from ops.console.cafeterias.queries import cafeteria_by_id
 from ops.console.pages import TellRefusals, answer_form, show, show_answer, show_part
 from ops.console.restores.forms import RestoreForm
 from ops.console.restores.queries import diff_of, newest_preview, preview_by_id, restore_facts, restores_page
-from ops.console.targets import Target, moment_in_zone, target_of
+from ops.console.targets import Target, target_of
 from ops.console.work.queries import PLATFORM_ZONE, percent_of, what_moves
 from ops.restores.actions import UNDO_FOR, restore_by_id, start_restore
 from ops.restores.cancelling import cancel_restore
@@ -56,18 +54,6 @@ def restore(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
 
     answer = answer_form(form, begin, zone=cafeteria.timezone)
     return show_answer(answer, request, "restore", PLACE, **_asked(cafeteria, target, form))
-
-
-@page(access="admin")
-@require_safe
-def choose_moment(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
-    """On to the restore of the moment that was typed by the cafeteria's clock."""
-    cafeteria = cafeteria_by_id(cafeteria_id)
-    typed = request.GET.get("at", "")[:40]
-    with TellRefusals(request, cafeteria.timezone):
-        at = moment_in_zone(typed, cafeteria)
-        return redirect(f"{reverse('console_begin_restore', args=[cafeteria_id])}?{urlencode({'at': at.isoformat()})}")
-    return redirect(f"{reverse('console_backups', args=[cafeteria_id])}?{urlencode({'at': typed})}")
 
 
 @page(access="admin")

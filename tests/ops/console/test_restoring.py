@@ -256,7 +256,7 @@ def test_refusals_are_by_the_cafeterias_clock(real_desk: Desk, monkeypatch: pyte
     monkeypatch.setattr(targets, "check_moment", refuse)
     desk.admin.cookies["lang"] = "es"
     page = str(desk.admin.get(f"{desk.base}/moment?at=2026-11-20T00:00:00", follow=True).text)
-    assert f"20 nov 2026, 00:00:00 ({zone}) es antes de 24 nov 2026, 12:30:00 ({zone})" in page
+    assert f"20 nov 2026, 00:00:00 es antes de 24 nov 2026, 12:30:00 ({zone})" in page
     begun = start_restore(cafeteria_uuid=desk.place.ref.uuid, backup_id=desk.backup().pk)
     Restore.objects.filter(pk=begun.pk).update(phase="failed", error=str(OutsideWindow("it is in the future.")))
     assert "El archivo no puede volver a ese momento: está en el futuro." in desk.read(f"/console/restores/{begun.pk}", "es")

@@ -93,7 +93,7 @@ def test_a_refusal_gives_the_cafeterias_time_and_its_whole_reason() -> None:
     late = OutsideWindow("the log has come only until {until} UTC. Is `manage.py archive` running?", until="2026-11-24 17:05:09")
     with translation.override("en"):
         assert refusal(late, BUENOS_AIRES).endswith(f"only until 24 Nov 2026, 14:05:09 ({BUENOS_AIRES}). Is `manage.py archive` running?")
-        assert "until 24 Nov 2026, 17:05:09 UTC. Is" in refusal(late, "UTC")
+        assert "until 24 Nov 2026, 17:05:09 (UTC). Is" in refusal(late, "UTC")
     with translation.override("es"):
         assert refusal(CannotUndo("its time is over."), "UTC") == "Esta restauración no se puede deshacer: ya pasó su tiempo."
 
