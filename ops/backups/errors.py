@@ -1,4 +1,10 @@
 from core.errors import AppError, NotFound
+from core.jobs.outcomes import describe_error
+
+
+def said_of(error: BaseException) -> str:
+    """Of our own errors what they say; of others kind and first line: further ones may hold people's data."""
+    return str(error) if isinstance(error, AppError) else describe_error(error)
 
 
 class BackupsNotSetUp(AppError):

@@ -8,6 +8,7 @@ from core.alerts.actions import raise_alert, resolve_alerts
 from core.errors import AppError
 from core.jobs import enqueue
 from ops.backups.actions import forget_old_backups, take_backup
+from ops.backups.errors import said_of
 from ops.backups.models import Backup
 from ops.backups.offsite.actions import enqueue_copy
 from ops.backups.offsite.media import enqueue_media_of
@@ -42,7 +43,7 @@ def take_final_backup(cafeteria_uuid: UUID) -> Backup:
         if final.proven_at is None:
             prove_backup(final)
     except (AppError, DatabaseError, OSError) as error:
-        detail = f"The cafeteria was closed and has no proven last backup, so its data is not dropped: {error}"
+        detail = f"The cafeteria was closed and has no proven last backup, so its data is not dropped: {said_of(error)}"
         raise_alert(kind=FINAL_MISSING, cafeteria_uuid=cafeteria_uuid, detail=detail, severity="critical")
         raise
     for kind in (FINAL_MISSING, "backups.too_old"):  # No turn will take a newer one.

@@ -15,7 +15,7 @@ from core.errors import AppError
 from ops.backups.bundles.data import Manifest, manifest_from_json
 from ops.backups.bundles.reading import read_manifest
 from ops.backups.bundles.writing import order_sums
-from ops.backups.errors import BundleRefused
+from ops.backups.errors import BundleRefused, said_of
 from ops.backups.media import is_there
 from ops.backups.models import Backup
 from ops.backups.offsite.actions import local_bundle
@@ -45,8 +45,8 @@ def prove_backup(backup: Backup) -> Backup:
     try:
         _prove(backup)
     except (AppError, DatabaseError, OSError) as error:
-        Backup.objects.filter(pk=backup.pk).update(error=str(error)[:300])
-        detail = f"The backup of {backup.slug} of {backup.taken_at:%Y-%m-%d %H:%M} UTC failed its proof: {error}"
+        Backup.objects.filter(pk=backup.pk).update(error=said_of(error)[:300])
+        detail = f"The backup of {backup.slug} of {backup.taken_at:%Y-%m-%d %H:%M} UTC failed its proof: {said_of(error)}"
         raise_alert(kind="backups.proof_failed", cafeteria_uuid=backup.cafeteria_uuid, detail=detail, severity="critical")
         raise
     backup.proven_at, backup.error = timezone.now(), ""
@@ -82,7 +82,7 @@ def _count(backup: Backup, proofs: Proofs) -> None:
     try:
         prove_backup(backup)
     except (AppError, DatabaseError, OSError) as error:
-        log.warning("proof_failed", backup=str(backup.pk), error=str(error))
+        log.warning("proof_failed", backup=str(backup.pk), error=said_of(error))
         proofs.failed.append(backup.slug)
     else:
         proofs.proven += 1

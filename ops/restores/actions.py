@@ -19,10 +19,10 @@ from core.errors import AppError
 from core.jobs import enqueue
 from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
-from core.jobs.outcomes import describe_error
 from ops.archive.moments import check_moment
 from ops.backups.actions import backup_by_id, schema_of, take_backup
 from ops.backups.bundles.data import Manifest
+from ops.backups.errors import said_of
 from ops.backups.models import Backup
 from ops.restores.building import brought_to_code, built_side, check_suits
 from ops.restores.errors import CafeteriaBusy, CannotUndo, RestoreFailed, RestoreNotFound, RestoreUnderWay
@@ -331,7 +331,7 @@ def _brought_to_its_end(cafeteria_uuid: UUID, work: Callable[[], object]) -> Non
         work()
     except Exception as error:
         log.exception("restore_not_ended", about=str(cafeteria_uuid))
-        detail = f"A restore or an undo could not be brought to its end, so its money may not be put back. {describe_error(error)}"
+        detail = f"A restore or an undo could not be brought to its end, so its money may not be put back. {said_of(error)}"
         raise_alert(kind=NOT_ENDED, cafeteria_uuid=cafeteria_uuid, detail=detail, severity="critical")
     else:
         resolve_alerts(kind=NOT_ENDED, cafeteria_uuid=cafeteria_uuid)

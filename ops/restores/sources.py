@@ -10,11 +10,13 @@ import structlog
 from django.utils import timezone
 
 from core.jobs import JobPostponed
+from core.jobs.errors import JobCancelled
 from core.jobs.models import Job
 from ops.archive.moments import check_moment, take_moment
 from ops.backups.actions import backup_by_id, file_of
 from ops.backups.bundles.data import Manifest
 from ops.backups.bundles.reading import read_manifest
+from ops.backups.errors import said_of
 from ops.backups.offsite.actions import local_bundle
 from ops.backups.offsite.errors import OffsiteUnavailable
 from ops.restores.models import Clone, Restore
@@ -68,14 +70,16 @@ def waiting_for_storage(row: Restore | Clone, *, step: Step) -> Iterator[None]:
             raise
         pause = min(FIRST_PAUSE * 2 ** (row.tries - 1), LONGEST_PAUSE)
         log.warning("storage_waited_for", about=str(row.cafeteria_uuid), tries=row.tries, error=str(error))
-        step(0.02, f"{error} Attempt {row.tries + 1} of {TRIES} follows at {timezone.now() + pause:%H:%M:%S} UTC.")
+        detail = f"{error} Attempt {row.tries + 1} of {TRIES} follows at {timezone.now() + pause:%Y-%m-%d %H:%M:%S} UTC."
+        step(0.02, detail)
         raise JobPostponed(delay=pause) from error
 
 
 def reason_of(row: Restore | Clone, error: BaseException) -> str:
     """Why it has failed, for whoever reads its row."""
-    said = str(error) or "It was cancelled."
-    return f"{said} It was tried {row.tries} times." if row.tries > 1 else said
+    said = "It was cancelled." if isinstance(error, JobCancelled) else said_of(error)
+    detail = f"{said} It was tried {row.tries} times."
+    return detail if row.tries > 1 else said
 
 
 def has_lost_its_job(row: Restore | Clone) -> bool:

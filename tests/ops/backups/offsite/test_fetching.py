@@ -24,9 +24,10 @@ from ops.restores.sources import TRIES
 from shop.menu.models import Product
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
+from tests.accounts.test_pages import signed_in
 from tests.ops.backups.offsite.storage import Storage
 from tests.servers import free_port
-from tests.world import Place
+from tests.world import Place, World
 
 
 @pytest.fixture
@@ -109,7 +110,9 @@ def test_a_restore_fetches_it(place: Place, backup: Backup) -> None:
     assert price(place) == "1000.00"
 
 
-def test_a_restore_that_cannot_fetch_it_waits_for_the_storage(place: Place, backup: Backup, settings: Settings) -> None:
+def test_a_restore_that_cannot_fetch_it_waits_for_the_storage(
+    place: Place, backup: Backup, settings: Settings, committed_world: World
+) -> None:
     started = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
     assert started.job_id is not None
     endpoint, settings.S3_ENDPOINT = settings.S3_ENDPOINT, f"http://127.0.0.1:{free_port()}"
@@ -121,6 +124,9 @@ def test_a_restore_that_cannot_fetch_it_waits_for_the_storage(place: Place, back
         assert "nothing answers" in job.message
         assert f"Attempt {again} of {TRIES}" in job.message
         assert (left(settings), price(place)) == ([], "9999.00")
+    page = signed_in(committed_world, committed_world.admin).get(f"/console/restores/{started.pk}").content.decode()
+    assert "Espera al almacenamiento externo" in page
+    assert f"El intento 3 de {TRIES} será el" in page
     settings.S3_ENDPOINT = endpoint
     Job.objects.filter(pk=started.job_id).update(run_after=timezone.now())
     run_job(str(started.job_id))
