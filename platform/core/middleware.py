@@ -34,7 +34,7 @@ PAGE_HEADERS = {
 }
 DATA_CSP = "default-src 'none'; frame-ancestors 'none'"  # Of what is no page: opened as one, it can do nothing.
 FILE_CSP = "frame-ancestors 'none'"  # Of static files: drawings have styles of their own.
-HSTS = "max-age=31536000; includeSubDomains"
+HSTS, OF_ALL_OURS = "max-age=31536000", "; includeSubDomains"
 CSP = (
     "default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'{form_targets}; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -85,7 +85,7 @@ def _add_headers(request: HttpRequest, response: HttpResponseBase, request_id: s
     for name, value in HEADERS.items():
         headers.setdefault(name, value)  # A page whose address is a secret says more of its own.
     if settings.HTTPS:
-        headers["Strict-Transport-Security"] = HSTS
+        headers["Strict-Transport-Security"] = HSTS + (OF_ALL_OURS if _is_below_ours(request) else "")
     if request.path_info.startswith("/static/") and response.status_code < 400:
         headers.setdefault("Content-Security-Policy", FILE_CSP)
         return
@@ -96,6 +96,12 @@ def _add_headers(request: HttpRequest, response: HttpResponseBase, request_id: s
         headers.setdefault("Content-Security-Policy", _page_policy(request))
     else:
         headers.setdefault("Content-Security-Policy", DATA_CSP)
+
+
+def _is_below_ours(request: HttpRequest) -> bool:
+    """A cafeteria's own domain may have other hosts below it, which are none of our business and may know no TLS."""
+    host = str(request.META.get("HTTP_HOST", "")).partition(":")[0].removesuffix(".").lower()
+    return f".{host}".endswith(f".{settings.BASE_DOMAIN}")
 
 
 def _page_policy(request: HttpRequest) -> str:
