@@ -261,7 +261,8 @@ def _exchange(restore: Restore) -> None:
         now = timezone.now()
         changed = {"phase": Phase.EXCHANGED, "kept_schema": kept, "kept_head": head_now, "head": restore.head}
         changed |= {"exchanged_at": now, "undo_until": now + UNDO_FOR}
-        Restore.objects.filter(pk=restore.pk).update(**changed)
+        if not Restore.objects.filter(pk=restore.pk, phase=Phase.BUILT).update(**changed):
+            raise RestoreFailed("it was cancelled.")  # Whoever has ended it in the meantime is not overruled.
         record("restore.exchanged", cafeteria_uuid=ref.uuid, target=str(restore.pk), label=restore.requested_by)
 
     away = _away(ref, lambda: exchange_schemas(ref, side=restore.side_schema, kept=kept, head=restore.head, before=note))

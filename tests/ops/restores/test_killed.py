@@ -202,6 +202,18 @@ def test_one_that_cannot_be_finished_is_told_until_it_can(place: Place, backup: 
     assert (restore.phase, "money" in restore.report, told.exists()) == ("done", True, False)
 
 
+def test_one_that_was_ended_meanwhile_does_not_go_live(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when its worker stood still for longer than its lease, and the sweep has ended it."""
+    restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    monkeypatch.setattr(actions, "fence", lambda *_, **__: Restore.objects.filter(pk=restore.pk).update(phase="failed"))
+    with pytest.raises(RestoreFailed, match="cancelled"):
+        run_restore(restore_id=restore.pk)
+    restore.refresh_from_db()
+    assert (restore.phase, price(place)) == ("failed", "9999.00")
+    sweep_schemas()
+    assert schemas(place) == {place.ref.schema_name}
+
+
 def test_cancelled_when_it_is_live_it_is_finished(place: Place, backup: Backup) -> None:
     """Somebody asked while the exchange was being made."""
 
