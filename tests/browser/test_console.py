@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from core.alerts.actions import raise_alert
+from core.jobs import enqueue
 from core.jobs.models import Job
 from ops.backups.actions import take_backup
 from ops.restores.models import Restore
@@ -102,6 +103,15 @@ def test_back_up_look_restore_watch_and_undo(site: Site, committed_world: World,
     site.place.ref = ref_by_uuid(site.place.ref.uuid)
 
 
+def test_whoever_is_signed_out_meanwhile_is_asked_to_sign_in_and_comes_back(site: Site, committed_world: World, folder: Path) -> None:
+    """No worker runs: the job waits, and its page asks again and again."""
+    job = enqueue("ops.backups.jobs.backup", queue="long", cafeteria_uuid=site.place.ref.uuid, kind="manual")
+    page, address = console(site, committed_world)
+    page.goto(f"{address}/jobs/{job.pk}")
+    page.context.clear_cookies()
+    page.wait_for_url(f"**/sign-in?next=%2Fconsole%2Fjobs%2F{job.pk}", timeout=20_000)
+
+
 def pages(site: Site) -> list[str]:
     """With something on each of them; what a worker would change stays as it is, since none runs."""
     uuid, base = site.place.ref.uuid, f"/cafeterias/{site.place.ref.id}"
@@ -132,7 +142,7 @@ def pages(site: Site) -> list[str]:
         "/", "/cafeterias", base, f"{base}/backups", f"{base}/restore?backup={backup.pk}", f"{base}/clone?backup={backup.pk}",
         f"{base}/close",
         f"/previews/{preview.pk}", f"/restores/{done.pk}", f"/restores/{done.pk}/undo", "/restores", "/jobs", f"/jobs/{failed.pk}",
-        "/alerts", "/migrations",
+        "/alerts", "/migrations", "/design",
     ]  # fmt: skip
 
 

@@ -142,8 +142,10 @@
       if (!document.hidden) {
         try {
           const answer = await fetch(element.dataset.poll, {
-            headers: { "HX-Request": "true", ...(tag && { "If-None-Match": tag }) }, cache: "no-store", credentials: "same-origin",
+            headers: { "HX-Request": "true", "HX-Current-URL": location.href, ...(tag && { "If-None-Match": tag }) }, cache: "no-store", credentials: "same-origin",
           });
+          const away = answer.headers.get("HX-Redirect"); // To sign in again.
+          if (away) return location.assign(away);
           if (answer.status === 200 || answer.status === 286) {
             tag = answer.headers.get("ETag") || "";
             window.htmx?.swap(element, await answer.text(), { swapStyle: "innerHTML" });
