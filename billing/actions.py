@@ -70,7 +70,7 @@ def change_plan(*, cafeteria: Cafeteria, plan: Plan, person: Caller) -> Subscrip
     return subscription
 
 
-def choose_free_plan(*, cafeteria: Cafeteria, person: Caller) -> Subscription:
+def choose_free_plan(*, cafeteria: Cafeteria, person: Caller | None, label: str = "") -> Subscription:
     """The plan that costs nothing, from the end of what is covered on; a subscription ends. Raises PaymentDue while a month is owed."""
     with transaction.atomic():
         subscription = _locked(cafeteria)
@@ -79,7 +79,7 @@ def choose_free_plan(*, cafeteria: Cafeteria, person: Caller) -> Subscription:
         ending = _let_end(subscription)
         subscription.next_plan = "" if subscription.plan == FREE else FREE
         settle(subscription, now=timezone.now())
-        record("subscription.plan_changed", actor=person, cafeteria_uuid=cafeteria.uuid, target=FREE)
+        record("subscription.plan_changed", actor=person, cafeteria_uuid=cafeteria.uuid, target=FREE, label=label)
     _end_now(ending)
     return subscription
 

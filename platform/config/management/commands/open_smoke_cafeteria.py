@@ -8,6 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
 from accounts.realm import platform_realm
+from billing.actions import choose_free_plan, subscription_of_cafeteria
+from billing.plans import FREE
 from core.errors import AppError
 from core.identity.actions import register
 from shop.menu.actions import create_product, set_stock
@@ -32,6 +34,9 @@ class Command(BaseCommand):
         email = f"smoke@{settings.BASE_DOMAIN if '.' in settings.BASE_DOMAIN else 'comanda.example'}"
         try:
             cafeteria = self._cafeteria(slug, email)
+            subscription = subscription_of_cafeteria(cafeteria)
+            if FREE not in {subscription.plan, subscription.next_plan}:  # Nobody pays for it: after its trial it would be suspended.
+                choose_free_plan(cafeteria=cafeteria, person=None, label="manage.py open_smoke_cafeteria")
             with tenant_scope(ref_for(cafeteria)):
                 product = Product.objects.filter(archived_at=None).order_by("id").first()
                 if product is None:
