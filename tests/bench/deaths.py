@@ -27,13 +27,15 @@ def main(_: list[str] | None = None) -> None:
             threads = [threading.Thread(target=_keep_ordering, args=(customer, stop)) for customer in customers]
             for thread in threads:
                 thread.start()
-            time.sleep(CALM_SECONDS)
-            for what in _victims(copy):
-                print(f"  {what:<44} {_kill(copy, customers, what)}", flush=True)
+            try:
                 time.sleep(CALM_SECONDS)
-            stop.set()
-            for thread in threads:
-                thread.join()
+                for what in _victims(copy):
+                    print(f"  {what:<44} {_kill(copy, customers, what)}", flush=True)
+                    time.sleep(CALM_SECONDS)
+            finally:  # Else the customers would go on ordering for ever.
+                stop.set()
+                for thread in threads:
+                    thread.join()
             holds = _tally(copy, customers)
     if not holds:
         raise SystemExit("It does not hold.")

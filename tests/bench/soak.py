@@ -62,10 +62,12 @@ def main(arguments: list[str] | None = None) -> None:
             visits = [threading.Thread(target=_visit, args=(customers[part::4], options.rate / 4, stop)) for part in range(4)]
             for thread in visits:
                 thread.start()
-            samples = _sample(copy, options.minutes * 60)
-            stop.set()
-            for thread in visits:
-                thread.join()
+            try:
+                samples = _sample(copy, options.minutes * 60)
+            finally:  # Else they would visit for ever.
+                stop.set()
+                for thread in visits:
+                    thread.join()
         holds = _tell(samples, customers, options)
     if not holds:
         raise SystemExit("It does not hold.")
