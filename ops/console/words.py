@@ -20,6 +20,11 @@ class Trouble:
 
 OTHER_TROUBLE = _("Read the detail and the newest failed jobs. The runbooks are in docs/runbooks.")
 
+OFFSITE_REMEDY = _("Check S3_ENDPOINT, the keys and the space there. Copies go on by themselves once it answers.")
+BASE_REMEDY = _(
+    "Read the log of its process, the container archive in production; look at the space on its disk and at PostgreSQL's settings. "
+    "Each restore of a moment takes longer meanwhile."
+)
 TROUBLES: Mapping[str, Trouble] = {
     "backups.not_set_up": Trouble(
         title=_("Nothing is backed up"),
@@ -31,7 +36,7 @@ TROUBLES: Mapping[str, Trouble] = {
     ),
     "backups.proof_failed": Trouble(
         title=_("A backup failed its proof"),
-        remedy=_("Back the cafeteria up now: the next proof tries the new one. Do not restore from the one that failed."),
+        remedy=_("Back the cafeteria up now and prove the new backup. Do not restore from the one that failed."),
     ),
     "backups.media_missing": Trouble(
         title=_("Pictures are missing in a backup"),
@@ -47,7 +52,7 @@ TROUBLES: Mapping[str, Trouble] = {
     ),
     "backups.offsite": Trouble(
         title=_("Backups do not reach the off-site storage"),
-        remedy=_("Check S3_ENDPOINT, the keys and the space there. Copies go on by themselves once it answers."),
+        remedy=OFFSITE_REMEDY,
     ),
     "backups.status": Trouble(
         title=_("Cafeterias are not backed up as they should be"),
@@ -86,21 +91,15 @@ TROUBLES: Mapping[str, Trouble] = {
     ),
     "archive.base_too_old": Trouble(
         title=_("The newest base backup is too old"),
-        remedy=_(
-            "Read the log of its process, the container archive in production; look at the space on its disk and at PostgreSQL's settings. "
-            "Each restore of a moment takes longer meanwhile."
-        ),
+        remedy=BASE_REMEDY,
     ),
     "archive.base": Trouble(
         title=_("A base backup cannot be taken"),
-        remedy=_(
-            "Read the log of its process, the container archive in production; look at the space on its disk and at PostgreSQL's settings. "
-            "Each restore of a moment takes longer meanwhile."
-        ),
+        remedy=BASE_REMEDY,
     ),
     "archive.offsite": Trouble(
         title=_("The archive does not reach the off-site storage"),
-        remedy=_("Check S3_ENDPOINT, the keys and the space there. Copies go on by themselves once it answers."),
+        remedy=OFFSITE_REMEDY,
     ),
     "billing.past_due": Trouble(
         title=_("A plan is not paid"),
