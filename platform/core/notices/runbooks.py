@@ -15,6 +15,7 @@ RUNBOOKS = {
     "payments.books_differ": "money-differs",
     "recovery.": "database-down",
     "restore.": "one-cafeteria-damaged",
+    "restores.": "one-cafeteria-damaged",
     "test": "notices",
 }
 

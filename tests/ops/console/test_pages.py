@@ -142,6 +142,7 @@ def test_cafeterias_are_found_and_paged(desk: Desk, shop: Cafeteria) -> None:
     assert shop.name in desk.read(f"/console/cafeterias?q={shop.slug}@owners")
     assert "No cafeteria like that" in desk.read("/console/cafeterias?q=nowhere")
     assert shop.name not in desk.read("/console/cafeterias?status=closed")
+    assert "Every cafeteria is backed up as it should be." in desk.read("/console/cafeterias?backups=late")
     assert desk.admin.get("/console/cafeterias?page=999&status=nonsense").status_code == 200
 
 
