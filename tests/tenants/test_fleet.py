@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,20 +206,20 @@ def test_a_closed_one_is_migrated_while_its_schema_is_kept(fleet: None, tmp_path
 
 
 class TestLocks:
-    def hold(self, slug: str, *, seconds: float) -> threading.Thread:
-        """Somebody who reads the menu for so long."""
-        holding = threading.Event()
+    def hold(self, slug: str, *, seconds: float, enough: threading.Event | None = None) -> threading.Thread:
+        """Somebody who reads the menu for so long, or until it is enough."""
+        holding, enough = threading.Event(), enough or threading.Event()
 
         def read() -> None:
             with tenant_scope(ref_for(Cafeteria.objects.get(slug=slug))), connection.cursor() as cursor:
                 cursor.execute("SELECT count(*) FROM shop_product")
                 holding.set()
-                time.sleep(seconds)
+                enough.wait(seconds)
             connection.close()
 
         thread = threading.Thread(target=read)
         thread.start()
-        holding.wait(10)
+        assert holding.wait(60)
         return thread
 
     def test_one_in_use_is_tried_again(self, fleet: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,9 +232,13 @@ class TestLocks:
     def test_one_that_stays_in_use_fails_and_the_others_go_on(self, fleet: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(recipes, "LOCK_TIMEOUT", "50ms")
         monkeypatch.setattr("tenants.fleet.attempts.ATTEMPTS", 2)
-        thread = self.hold("tres", seconds=4)
+        enough = threading.Event()
+        thread = self.hold("tres", seconds=300, enough=enough)
         with more_migrations(tmp_path, ADD_NOTE):
-            report = run()
+            try:
+                report = run()
+            finally:
+                enough.set()
         assert [(failure.slug, "lock timeout" in failure.error) for failure in report.failures] == [("tres", True)]
         assert report.done == 5
         thread.join()
@@ -317,7 +320,7 @@ follow = recipes.follow_recipe
 def slowly(cafeteria, recipe):
     follow(cafeteria, recipe)
     print("done", cafeteria.slug, flush=True)
-    time.sleep(0.3)
+    time.sleep(60)  # and is killed here
 run.follow_recipe = slowly
 run.migrate_fleet_schemas(run.FleetOptions(jobs=2))
 """

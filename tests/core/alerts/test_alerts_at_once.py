@@ -26,7 +26,7 @@ def test_many_at_once_are_one_that_has_counted_them_all(committed_alerts: None) 
 
     def work() -> None:
         try:
-            gate.wait(10)
+            gate.wait(60)
             for _ in range(5):
                 raise_alert(kind=REVIEW, cafeteria_uuid=LUNA)
         except Exception as error:
@@ -39,6 +39,6 @@ def test_many_at_once_are_one_that_has_counted_them_all(committed_alerts: None) 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert failures == []
     assert list(Alert.objects.values_list("kind", "cafeteria_uuid", "count")) == [(REVIEW, LUNA, 30)]

@@ -72,7 +72,7 @@ def test_same_key_in_many_threads_at_once() -> None:
 
     def add(number: int) -> Job:
         try:
-            together.wait(10)
+            together.wait(60)
             return enqueue(NOTE, idempotency_key="once", path=str(number))
         finally:
             connections.close_all()
@@ -91,14 +91,14 @@ def test_a_key_waits_for_a_rollback(tmp_path: Path) -> None:
             with transaction.atomic():
                 enqueue(NOTE, idempotency_key="once", path="rolled back")
                 inserted.set()
-                roll_back.wait(10)
+                roll_back.wait(60)
                 transaction.set_rollback(True)
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(1) as other:
         other.submit(add_and_roll_back)
-        assert inserted.wait(10)
+        assert inserted.wait(60)
         threading.Timer(0.2, roll_back.set).start()
         job = enqueue(NOTE, idempotency_key="once", path=str(tmp_path / "notes"))
     run_job(str(job.pk))

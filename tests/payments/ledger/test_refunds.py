@@ -156,10 +156,9 @@ def test_the_news_is_faster_than_the_answer(till: Till) -> None:
 def test_it_is_done_but_the_answer_is_lost(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     order, mp_id = paid(till)
     [refund] = till.refund(till.payment(order))
-    monkeypatch.setattr("payments.gateway.gateway.TIMEOUT", 0.5)
     till.emulator.fault("connection_reset", 1, match={"method": "GET", "path": f"/v1/payments/{mp_id}$"})
-    till.emulator.fault("commit_then_timeout", 1, match={"method": "POST", "path": "refunds"}, seconds=1.0)
-    monkeypatch.setattr("payments.ledger.sending.gateway", lambda token, **_: gateway(token, attempts=1, timeout=0.4))
+    till.emulator.fault("commit_then_timeout", 1, match={"method": "POST", "path": "refunds"}, seconds=2.5)
+    monkeypatch.setattr("payments.ledger.sending.gateway", lambda token, **_: gateway(token, attempts=1, timeout=1.0))
     for _ in range(2):
         with pytest.raises(GatewayUnavailable):
             send_refund(refund_id=refund.pk)
