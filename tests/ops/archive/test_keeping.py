@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from psycopg2.extensions import make_dsn
 from pytest_django.fixtures import Settings
 
 from core.alerts.actions import raise_alert
@@ -172,6 +173,9 @@ def test_a_log_that_cannot_go_on_begins_anew(committed_world: World, settings: S
         assert [path.name for path in (folder.root / "earlier").iterdir()] == [ahead.name]
         with pytest.raises(ArchiveRuns):
             Keeper(folder, source).run()
+        wait_for(lambda: source.positions().received is not None)
+        of_another_machine = Source(make_dsn(**source._parameters), slot="test_of_another_machine")
+        assert of_another_machine.positions().received is None
     finally:
         keeper.stopping.set()
         thread.join()

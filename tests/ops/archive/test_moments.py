@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from psycopg2.extensions import make_dsn
 
 from ops.archive.bases import take_base
 from ops.archive.data import SEGMENT_SIZE, Card, segment_name, segment_of
@@ -83,11 +82,6 @@ def test_a_cafeteria_goes_back_to_a_moment(place: Place, archive: Folder, source
     with tenant_scope(ref_by_uuid(place.ref.uuid)):
         assert int(Product.objects.get(pk=place.coffee).price) == 1002
     assert is_swept(archive)
-
-
-def test_what_another_archive_has_received_is_not_ours(place: Place, archive: Folder, source: Source) -> None:
-    assert source.positions().received is not None
-    assert Source(make_dsn(**source._parameters), slot="test_of_another_machine").positions().received is None
 
 
 def test_what_is_outside_is_refused(place: Place, archive: Folder, source: Source) -> None:

@@ -87,8 +87,28 @@ def _break_off(offsite: Offsite, elsewhere: Folder, tmp_path: Path, source: Sour
     assert [path.name for path in tmp_path.glob("*again*")] == []
 
 
-def test_what_is_only_there_is_kept_as_what_is_here(offsite: Offsite, settings: Settings) -> None:
+def _refuse_what_was_altered(offsite: Offsite, there: Storage, tmp_path: Path) -> None:
+    label = offsite.cards()[0].label
+    key = f"{offsite.root}bases/{label}.tar.zst.age"
+    there.client.put_object(Bucket="backups", Key=key, Body=b"age-encryption.org/v1\nnothing")
+    (tmp_path / "base").mkdir()
+    with pytest.raises(ArchiveDamaged, match=label):
+        offsite.fetch_base(label, tmp_path / "base")
+    name = min(offsite.log_names())
+    there.client.put_object(Bucket="backups", Key=f"{offsite.root}log/{name}{LOG_END}", Body=sealed("another", b"x" * 100))
+    with pytest.raises(ArchiveDamaged, match=f"{name} is signed by nobody"):
+        offsite.fetch_log(name, tmp_path / name)
+    shutil.rmtree(tmp_path / "base")
+
+
+def test_what_is_only_there_is_kept_as_what_is_here_and_refused_by_name_when_it_was_altered(
+    offsite: Offsite,
+    storage: Storage,  # noqa: F811
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
     """The archive of this machine is new, or lost: its one base is of just now, and all of the window is off-site."""
+    _refuse_what_was_altered(offsite, storage, tmp_path)
     [card] = offsite.cards()
     needed = {name for name in offsite.log_names() if (found := segment_of(name)) and found.number >= card.first_segment}
     now, keys, days = card.moment + timedelta(days=1), settings.BACKUP_KEYS, settings.ARCHIVE_DAYS
@@ -230,20 +250,6 @@ def test_a_storage_that_stumbles_does_not_end_a_recovery(tmp_path: Path, monkeyp
     stumbles += [1, 2, 3, 4]
     with pytest.raises(OffsiteUnavailable):
         Nowhere().fetch_log(name, tmp_path / name)
-
-
-def test_what_was_altered_there_is_refused_by_name(offsite: Offsite, storage: Storage, tmp_path: Path) -> None:  # noqa: F811
-    label = offsite.cards()[0].label
-    key = f"{offsite.root}bases/{label}.tar.zst.age"
-    storage.client.put_object(Bucket="backups", Key=key, Body=b"age-encryption.org/v1\nnothing")
-    (tmp_path / "base").mkdir()
-    with pytest.raises(ArchiveDamaged, match=label):
-        offsite.fetch_base(label, tmp_path / "base")
-    name = min(offsite.log_names())
-    storage.client.put_object(Bucket="backups", Key=f"{offsite.root}log/{name}{LOG_END}", Body=sealed("another", b"x" * 100))
-    with pytest.raises(ArchiveDamaged, match=f"{name} is signed by nobody"):
-        offsite.fetch_log(name, tmp_path / name)
-    shutil.rmtree(tmp_path / "base")
 
 
 def test_the_log_under_a_key_of_others_is_refused(settings: Settings) -> None:
