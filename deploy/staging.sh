@@ -6,23 +6,26 @@
 #   deploy/staging.sh check           whether everything is there
 #   deploy/staging.sh secrets         make the secrets that are missing; those that are there stay
 #   deploy/staging.sh pin             look up the images' digests (deploy/images.tags -> deploy/images.env)
-#   deploy/staging.sh rollback        back to the release before
+#   deploy/staging.sh rollback        back to the release before; out of a deploy that was killed: to the one that it was to replace
 #   deploy/staging.sh status          what runs, and the last deploys
+#   deploy/staging.sh compose ...     docker compose with this stack's files, of the release that runs: compose exec web-a ...
 #
-# Run it again after it was killed: each step finds what is done. State is in deploy/state, no secrets are printed.
+# Run it again after it was killed: each step finds what is done. No secrets are printed. What deploy/state holds: `current`, the release
+# that serves; `before`, the one before it; `next`, while a deploy or a rollback is at work; `schema`, the newest whose migrations ran.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly FILE=docker-compose.staging.yml ENV_FILE=deploy/staging.env IMAGES=deploy/images.env
 readonly SECRETS=${SECRETS_FOLDER:-deploy/secrets} STATE=${STATE_FOLDER:-deploy/state}
-readonly WEB=(web-a web-b) REST=(worker-short watchdog-short worker-long watchdog-long archive)
-readonly ANY_TEXT=(secret_key postgres_password database_password metrics_token grafana_password s3_access_key s3_secret_key
-  mercadopago_emulator_key)
+readonly WEB=(web-a web-b) REST=(worker-short worker-long archive)
+readonly WATCHING=(prometheus alertmanager grafana)
+readonly ANY_TEXT=(secret_key postgres_password database_password cache_password metrics_token grafana_password s3_access_key
+  s3_secret_key mercadopago_emulator_key)
 readonly GIVEN=(mercadopago_client_secret mercadopago_webhook_secret mercadopago_access_token)
-readonly MAY_BE_EMPTY=(email_url slack_webhook_url)
-readonly HEALTH_SECONDS=${HEALTH_SECONDS:-120} NEEDED_GIB=${NEEDED_GIB:-10}
+readonly MAY_BE_EMPTY=(email_url slack_webhook_url heartbeat_url)
+readonly HEALTH_SECONDS=${HEALTH_SECONDS:-120} STEADY_SECONDS=${STEADY_SECONDS:-15} NEEDED_GIB=${NEEDED_GIB:-10}
 
-dry='' release='' backup=yes started=$SECONDS step='the start'
+dry='' pooler='' release='' rolled=$SECONDS'' backup=yes started=$SECONDS step='the start'
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }
@@ -30,8 +33,11 @@ fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }
 run() { if [[ -n $dry ]]; then say "would run: $*"; else "$@"; fi; }
 setting() { sed -n "s/^$1=//p" "$ENV_FILE" | tail -n 1; }
 
+# What the pooler's image is made of: the same from release to release, so that a deploy does not cut its connections.
+pooler_tag() { { cat deploy/Dockerfile deploy/pgbouncer/pgbouncer.ini; grep -s '^DEBIAN_IMAGE=' "$IMAGES" || true; } | sha256sum | cut -c 1-12; }
+
 compose() {
-  COMANDA_RELEASE=${release:-none} docker compose --env-file "$ENV_FILE" --env-file "$IMAGES" --file "$FILE" "$@"
+  COMANDA_RELEASE=${release:-none} POOLER_TAG=$pooler docker compose --env-file "$ENV_FILE" --env-file "$IMAGES" --file "$FILE" "$@"
 }
 
 # --- Looking before anything is touched ---------------------------------------------------------------------------------------------
@@ -53,6 +59,10 @@ check() {
     problems+=("there is no $IMAGES. Run deploy/staging.sh pin.")
   elif grep -E '^[A-Z]+_IMAGE=' "$IMAGES" | grep -qv '@sha256:[0-9a-f]\{64\}$'; then
     problems+=("an image of $IMAGES has no digest. Run deploy/staging.sh pin again.")
+  else
+    while read -r name; do
+      [[ $'\n'$(<"$IMAGES") == *$'\n'"$name@sha256:"* || $name != [A-Z]* ]] || problems+=("$name is not in $IMAGES. Run deploy/staging.sh pin again.")
+    done <deploy/images.tags
   fi
   for name in "${ANY_TEXT[@]}" "${GIVEN[@]}" vault_keys backup_keys pgbouncer_users s3_identities; do
     [[ -s $SECRETS/$name ]] || problems+=("the secret $SECRETS/$name is missing. Run deploy/staging.sh secrets.")
@@ -61,6 +71,8 @@ check() {
     [[ -e $SECRETS/$name ]] || problems+=("the secret $SECRETS/$name is missing. Run deploy/staging.sh secrets.")
   done
   if [[ -d $SECRETS && $(stat -c %a "$SECRETS") != 700 ]]; then problems+=("$SECRETS is open to others. chmod 700 $SECRETS"); fi
+  check_what_containers_read
+  [[ ! -f $ENV_FILE ]] || check_channels
   local free
   free=$(df --output=avail -BG . | tail -n 1 | tr -dc 0-9)
   ((free >= NEEDED_GIB)) || problems+=("only $free GiB are free on this disk, $NEEDED_GIB are needed. Make room.")
@@ -79,12 +91,34 @@ check_values() {
   done
   url=$(setting PUBLIC_URL)
   [[ $url == "https://$(setting BASE_DOMAIN)" ]] || problems+=("PUBLIC_URL has to be https:// and BASE_DOMAIN; it is $url.")
-  while read -r name; do
-    grep -q "^$name=" "$ENV_FILE" || problems+=("$name is not in $ENV_FILE. See deploy/staging.env.example.")
-  done < <(sed -n 's/^\([A-Z0-9_]*\)=.*/\1/p' deploy/staging.env.example)
+  while IFS='=' read -r name _; do
+    [[ $'\n'$(<"$ENV_FILE") == *$'\n'"$name="* || $name != [A-Z]* ]] || problems+=("$name is not in $ENV_FILE. See deploy/staging.env.example.")
+  done <deploy/staging.env.example
   if [[ $(setting PLATFORM_TLS) == files && ! -s deploy/certs/platform.crt ]]; then
     problems+=("PLATFORM_TLS is files, and there is no deploy/certs/platform.crt.")
   fi
+}
+
+# They read as users of their own, whom the server does not know.
+check_what_containers_read() {
+  local closed
+  closed=$(find deploy/{alertmanager,caddy,grafana,postgres,prometheus} \( -type f ! -perm -o=r -o -type d ! -perm -o=rx \) -print -quit)
+  [[ -z $closed ]] || problems+=("the containers cannot read $closed. chmod -R o+rX deploy/{alertmanager,caddy,grafana,postgres,prometheus}")
+  if [[ -f deploy/certs/platform.key && $(stat -c %u deploy/certs/platform.key) != 10001 ]]; then
+    problems+=("the proxy cannot read deploy/certs/platform.key. chown 10001 deploy/certs/platform.key && chmod 400 deploy/certs/platform.key")
+  fi
+}
+
+# A channel that is set up wrongly is a problem; that there is none is said.
+check_channels() {
+  local told said
+  if ! told=$(SECRETS_FOLDER=$SECRETS OPS_EMAILS=$(setting OPS_EMAILS) MAIL_FROM=$(setting MAIL_FROM) \
+    BASE_DOMAIN=$(setting BASE_DOMAIN) sh deploy/alertmanager/start.sh print 2>&1); then
+    said=$(sed -n 's/^alertmanager: //p' <<<"$told")
+    problems+=("${said:-deploy/alertmanager/start.sh fails.}")
+  fi
+  [[ $told == *_configs:* ]] || say "Nobody is told of alerts: fill in $SECRETS/slack_webhook_url, or $SECRETS/email_url and OPS_EMAILS."
+  [[ $told == *webhook_configs:* ]] || say "Nobody notices when alerts stop coming: give $SECRETS/heartbeat_url (docs/staging.md)."
 }
 
 # --- Preparing a server -------------------------------------------------------------------------------------------------------------
@@ -98,6 +132,7 @@ make_secrets() {
   for name in "${ANY_TEXT[@]}"; do keep "$name" "$(random_text)$(random_text)"; done
   keep vault_keys "$(head -c 32 /dev/urandom | base64 -w 0 | tr '+/' '-_')"
   keep pgbouncer_users "\"comanda\" \"$(<"$SECRETS/database_password")\""
+  keep cache_config "requirepass $(<"$SECRETS/cache_password")"
   keep s3_identities "{\"identities\": [{\"name\": \"comanda\", \"credentials\": [{\"accessKey\": \"$(<"$SECRETS/s3_access_key")\", \
 \"secretKey\": \"$(<"$SECRETS/s3_secret_key")\"}], \"actions\": [\"Admin\", \"Read\", \"Write\", \"List\", \"Tagging\"]}]}"
   for name in "${GIVEN[@]}"; do
@@ -110,9 +145,12 @@ make_secrets() {
     [[ -e $SECRETS/$name ]] || { : >"$SECRETS/$name"; chmod 644 "$SECRETS/$name"; say "made $SECRETS/$name, empty: nobody is told by it"; }
   done
   if [[ ! -s $SECRETS/backup_keys ]]; then
+    local key
     build
-    keep backup_keys "$(docker run --rm --network none "comanda:$release" python -c \
-      'from pyrage import x25519; print(x25519.Identity.generate())')"
+    key=$(docker run --rm --network none "comanda:$release" python -c 'from pyrage import x25519; print(x25519.Identity.generate())') ||
+      fail "no key for backups could be made: see above."
+    [[ $key == AGE-SECRET-KEY-1* ]] || fail "what was made is no key for backups."
+    keep backup_keys "$key"
   fi
   say "The secrets are in $SECRETS. Keep copies of vault_keys and backup_keys elsewhere: without them no backup can be read."
 }
@@ -146,10 +184,13 @@ build() {
   python=$(sed -n 's/^PYTHON_IMAGE=//p' "$IMAGES") debian=$(sed -n 's/^DEBIAN_IMAGE=//p' "$IMAGES")
   local target name
   for target in app pooler smoke stand-in; do
-    [[ $target != stand-in || $(setting MORE_SITES) == stand-in ]] || continue
-    name=comanda-$target
-    [[ $target != app ]] || name=comanda
-    run docker build --file deploy/Dockerfile --target "$target" --tag "$name:$release" --build-arg "RELEASE=$release" \
+    name=comanda-$target:$release
+    case $target in
+      app) name=comanda:$release ;;
+      pooler) name=comanda-pooler:$pooler; ! docker image inspect "$name" >/dev/null 2>&1 || continue ;;
+      stand-in) [[ $(setting MORE_SITES) == stand-in ]] || continue ;;
+    esac
+    run docker build --file deploy/Dockerfile --target "$target" --tag "$name" --build-arg "RELEASE=$release" \
       --build-arg "PYTHON_IMAGE=$python" --build-arg "DEBIAN_IMAGE=$debian" . || return
   done
 }
@@ -171,11 +212,12 @@ migrate() {
   local canary
   canary=$(setting CANARY)
   canary=${canary:-$(setting SMOKE_CAFETERIA)}
-  run compose up --detach --wait --no-recreate postgres pgbouncer s3 || return
+  run compose up --detach --wait --no-recreate postgres pgbouncer cache s3 || return
+  note schema "$release"
   if [[ -n $canary && -n $1 ]]; then
-    run compose run --rm migrate python manage.py migrate_fleet --canary "$canary" || return
+    run compose run --rm --no-deps migrate python manage.py migrate_fleet --canary "$canary" || return
   else
-    run compose run --rm migrate python manage.py migrate_fleet || return
+    run compose run --rm --no-deps migrate python manage.py migrate_fleet || return
   fi
   # Of former releases they stay: a page from before the deploy asks for its own.
   run compose run --rm --no-deps migrate sh -c 'mkdir -p /srv/kept/static && cp -Rn /srv/static/. /srv/kept/static/' || return
@@ -189,21 +231,61 @@ roll() {
   done
   step='rolling the workers'
   run compose up --detach --no-deps "${REST[@]}" || return
+  rolled=$SECONDS
   step='the proxy and the rest'
-  run compose up --detach --no-deps pgbouncer s3 prometheus grafana proxy || return
+  run compose up --detach --no-deps pgbouncer cache s3 proxy || return
   if [[ $(setting MORE_SITES) == stand-in ]]; then run compose --profile stand-in up --detach --no-deps mercadopago || return; fi
   run compose exec -T proxy caddy reload --config /etc/caddy/Caddyfile --adapter caddyfile --address unix//run/caddy/admin.sock || return
 }
 
 look() {
   step='the health check'
-  local url
+  local url began
   url=$(setting PUBLIC_URL)
+  began=$(starts) || return
   run curl --fail --silent --show-error --max-time 10 --retry 20 --retry-delay 3 --retry-all-errors --output /dev/null "$url/health" || return
   step='the smoke tests'
-  run compose run --rm migrate python manage.py open_smoke_cafeteria "$(setting SMOKE_CAFETERIA)" || return
+  run compose run --rm --no-deps migrate python manage.py open_smoke_cafeteria "$(setting SMOKE_CAFETERIA)" || return
   run compose run --rm --no-deps smoke || return
+  # The smoke tests ask the web servers alone. Of the rest: that nothing was started again since.
+  step='the workers'
+  [[ -n $dry ]] || ((SECONDS - rolled >= STEADY_SECONDS)) || sleep "$((STEADY_SECONDS - SECONDS + rolled))"
+  [[ $(starts) == "$began" ]] || { say "A worker or the archive does not stay up."; return 1; }
 }
+
+starts() {
+  local said containers
+  [[ -z $dry ]] || return 0
+  said=$(compose ps --all --quiet "${REST[@]}") || return
+  mapfile -t containers <<<"$said"
+  docker inspect --format '{{.Name}} {{.State.StartedAt}}' "${containers[@]}"
+}
+
+# Their settings are this checkout's: of what is mounted nothing notices a change by itself. Nobody's order waits for them.
+watch_over() {
+  step='the watching'
+  run compose up --detach --no-deps --wait --wait-timeout "$HEALTH_SECONDS" "${WATCHING[@]}" || return
+  run compose kill --signal HUP prometheus || return
+  run compose restart alertmanager grafana || return
+}
+
+# Images of releases that nobody goes back to. What is in use stays, whatever is asked.
+tidy() {
+  local image wanted
+  wanted=" $release $(noted before) $pooler "
+  while read -r image; do
+    [[ $wanted == *" ${image##*:} "* ]] || run docker image rm "$image" || true
+  done < <(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter reference=comanda --filter 'reference=comanda-*')
+}
+
+# Whole or not at all, so that a killed deploy leaves the name of one release there.
+note() {
+  [[ -z $dry ]] || return 0
+  printf '%s\n' "$2" >"$STATE/.new"
+  mv "$STATE/.new" "$STATE/$1"
+}
+noted() { cat "$STATE/$1" 2>/dev/null || true; }
+forget() { [[ -n $dry ]] || rm -f "$STATE/$1"; }
 
 record() {
   local outcome=$1 before=$2 line
@@ -217,18 +299,22 @@ record() {
 
 # The schema stays as it is: the code before runs on it as well (expand, then contract in a later release).
 roll_back() {
-  local before=$1 ill=$release
+  local before=$1 ill=$release failed=$step
   if [[ -z $before ]]; then
     record failed ""
-    fail "$ill failed at $step, and there is no release before it. Look at: docker compose --file $FILE logs"
+    fail "$ill failed at $failed, and there is no release before it. Look at: deploy/staging.sh compose logs"
   fi
-  say "$ill is ill at $step: back to $before."
-  local failed=$step
+  if [[ $before == "$ill" ]]; then
+    record failed "$before"
+    fail "$ill serves already and failed at $failed: there is nothing to take back. deploy/staging.sh rollback goes to the release before it."
+  fi
+  say "$ill is ill at $failed: back to $before."
   release=$before
   if roll; then
     step=$failed release=$ill
+    forget next
     record rolled_back "$before"
-    fail "$ill failed at $failed and was taken back; $before serves. Its lines: docker compose --file $FILE logs --since 10m"
+    fail "$ill failed at $failed and was taken back; $before serves. Its lines: deploy/staging.sh compose logs --since 10m"
   fi
   step=$failed release=$ill
   record failed "$before"
@@ -236,23 +322,45 @@ roll_back() {
 }
 
 deploy() {
-  local before=''
+  local before
   check
-  [[ ! -f $STATE/current ]] || before=$(<"$STATE/current")
+  before=$(noted current)
   [[ $before != "$release" ]] || say "$release runs already: everything is looked at again."
   say "Deploying $release${before:+ over $before}"
   build || fail "$release cannot be built. Nothing was changed."
   back_up "$before" || fail "the backup failed: see above. Nothing was changed. --without-backup goes on without one."
   migrate "$before" || { record failed "$before"; fail "the migration failed: ${before:-nothing} goes on serving. See manage.py fleet_status."; }
+  note next "$release"
   roll || roll_back "$before"
   look || roll_back "$before"
   step='the end'
-  if [[ -z $dry ]]; then
-    [[ -z $before || $before == "$release" ]] || printf '%s\n' "$before" >"$STATE/before"
-    printf '%s\n' "$release" >"$STATE/current.new"
-    mv "$STATE/current.new" "$STATE/current"
-  fi
+  [[ -z $before || $before == "$release" ]] || note before "$before"
+  note current "$release"
+  forget next
   record deployed "$before"
+  watch_over || fail "$release serves, and nobody watches over it: $step failed. See deploy/staging.sh compose ps"
+  tidy
+  say "$release serves."
+}
+
+go_back() {
+  local now target
+  now=$(noted current) target=$(noted before)
+  # A deploy was killed on its way: what it was to replace, which is the one before the schema's.
+  [[ -z $(noted next) || $(noted next) == "$target" ]] || target=$now
+  [[ -n $target ]] || fail "no release before is known."
+  if [[ $target != "$now" && $(noted schema) != "$now" && $(noted schema) != "$target" ]]; then
+    fail "the schema is that of $(noted schema), and $target is two releases behind it. Mend and deploy, or say deploy --release $target."
+  fi
+  release=$target backup=no
+  check
+  note next "$release"
+  roll || { record failed "$now"; fail "$release does not come up."; }
+  look || { record failed "$now"; fail "$release came up, and failed at $step."; }
+  [[ $target == "$now" ]] || note before "$now"
+  note current "$release"
+  forget next
+  record rolled_back_by_hand "$now"
   say "$release serves."
 }
 
@@ -260,12 +368,14 @@ deploy() {
 
 main() {
   local what=deploy
+  pooler=$(pooler_tag)
   while (($#)); do
     case $1 in
       --dry-run) dry=yes ;;
       --without-backup) backup=no ;;
       --release) release=${2:?--release needs a name}; shift ;;
       --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; return ;;
+      compose) shift; of_what_runs "$@"; return ;;
       deploy | check | secrets | pin | rollback | status) what=$1 ;;
       *) fail "there is no $1. See deploy/staging.sh --help." ;;
     esac
@@ -277,7 +387,7 @@ main() {
   mkdir -p "$STATE"
   case $what in
     check) check; return ;;
-    status) say "release: $(cat "$STATE/current" 2>/dev/null || echo none)"; tail -n 10 "$STATE/deploys.log" 2>/dev/null || true; compose ps; return ;;
+    status) show_status; return ;;
   esac
   exec 9>"$STATE/lock"
   flock --nonblock 9 || fail "another deploy is at work. Wait for it."
@@ -285,18 +395,21 @@ main() {
     secrets) make_secrets ;;
     pin) pin ;;
     deploy) deploy ;;
-    rollback)
-      [[ -s $STATE/before ]] || fail "no release before is known."
-      local now
-      now=$(<"$STATE/current") release=$(<"$STATE/before") backup=no
-      check
-      roll || fail "$release does not come up."
-      look || fail "$release came up, and is ill."
-      if [[ -z $dry ]]; then printf '%s\n' "$release" >"$STATE/current"; printf '%s\n' "$now" >"$STATE/before"; fi
-      record rolled_back_by_hand "$now"
-      say "$release serves."
-      ;;
+    rollback) go_back ;;
   esac
+}
+
+show_status() {
+  local current next
+  current=$(noted current) next=$(noted next)
+  say "release: ${current:-none}${next:+; on the way to $next, or killed there: run the deploy again, or rollback}"
+  tail -n 10 "$STATE/deploys.log" 2>/dev/null || true
+  of_what_runs ps
+}
+
+of_what_runs() {
+  release=$(noted current)
+  compose "$@"
 }
 
 main "$@"

@@ -16,7 +16,7 @@ from tests.deploy.stack import Stack, running_stack
 from tests.deploy.test_stack import smoke
 
 RATE = 20  # orders a second while processes are killed
-WORKERS = ("worker-short", "worker-long", "watchdog-short", "watchdog-long")
+WORKERS = ("worker-short", "worker-long")
 
 
 def main(_options: list[str] | None = None) -> None:
@@ -25,9 +25,7 @@ def main(_options: list[str] | None = None) -> None:
         folder = Path(name)
         folder.chmod(0o755)
         began = time.monotonic()
-        with running_stack(
-            folder, workers=("worker-short", "worker-long", "watchdog-short", "watchdog-long"), s3=True, archive=True
-        ) as stack:
+        with running_stack(folder, workers=WORKERS, s3=True, archive=True) as stack:
             print(f"up, migrated, behind its proxy                {time.monotonic() - began:6.1f} s")
             _walk(stack)
             _kill(stack)
@@ -38,7 +36,7 @@ def _walk(stack: Stack) -> None:
     done = _timed("smoke tests", lambda: smoke(stack))
     if done.returncode:
         sys.exit(done.stdout)
-    _timed("Prometheus has scraped both web servers", stack.start_prometheus)
+    _timed("Prometheus has scraped both web servers, and Alertmanager", stack.start_watching)
     place = _timed("an owner signs up, opens, connects, writes", lambda: open_a_cafeteria(stack, "luna"))
     _timed("a guest orders and pays, until it is paid", lambda: order_and_pay(stack, place))
     _timed("an admin signs in", lambda: admin_looks(stack, "root@comanda.example"))

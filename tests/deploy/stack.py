@@ -25,6 +25,7 @@ import requests
 from ops.postgres.programs import give_to_system_user, programs_folder, run_as, run_program
 from tests.deploy.compose import REPOSITORY, compose, env_file
 from tests.smoke.client import session
+from tests.valkey import valkey_program
 
 DOMAIN = "comanda.test"
 PORTS = {
@@ -36,6 +37,8 @@ PORTS = {
     "s3": 8333,
     "mercadopago": 8080,
     "prometheus": 9090,
+    "cache": 6379,
+    "alertmanager": 9093,
 }
 SECRETS = {
     "email_url": "",
@@ -45,6 +48,8 @@ SECRETS = {
     "backup_keys": "AGE-SECRET-KEY-1KGY4PJRZ28K07J0DLM6SRK3X986QJ3P9L6HSAK0GTDQ7STVALZ8QEVFNZU",
     "database_password": "p:ss/w@rd",
     "pgbouncer_users": '"comanda" "p:ss/w@rd"',
+    "cache_password": "of-the-cache",
+    "cache_config": "requirepass of-the-cache\n",
     "s3_access_key": "AKSTACK",
     "s3_secret_key": "of-the-stack",
     "s3_identities": '{"identities": [{"name": "comanda", "credentials": [{"accessKey": "AKSTACK", "secretKey": "of-the-stack"}],'
@@ -70,6 +75,7 @@ class Stack:
         example = env_file(REPOSITORY / "deploy" / "staging.env.example") | env_file(REPOSITORY / "deploy" / "images.tags")
         ours = {
             "COMANDA_RELEASE": "by-hand",
+            "POOLER_TAG": "by-hand",
             "PUBLIC_URL": self.url,
             "BASE_DOMAIN": DOMAIN,
             "PLATFORM_TLS": "internal",
@@ -122,6 +128,7 @@ class Stack:
         places = {
             "/run/secrets": "secrets",
             "/etc/caddy": "etc/caddy",
+            "/etc/alertmanager": "etc/alertmanager",
             "/etc/pgbouncer": "etc/pgbouncer",
             "/etc/postgresql": "etc/postgres",
             "/var/lib/comanda": "data",
@@ -138,7 +145,20 @@ class Stack:
         image = {"PATH": f"{BIN}:{programs_folder()}:/usr/sbin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1", "HOME": str(self.folder)}
         python = {"PYTHONPATH": f"{self.code}:{self.code / 'platform'}", "STATIC_ROOT": str(self.folder / "static")}
         measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-        return {**image, **python, **measured, "PYTHONDONTWRITEBYTECODE": "1", **given, **more}
+        return {**image, **python, **measured, "PYTHONDONTWRITEBYTECODE": "1", "STACK_SERVICE": self._mark(service), **given, **more}
+
+    def _mark(self, service: str) -> str:
+        """In the environment of all processes of a service."""
+        return f"{self.folder}/{service}"
+
+    def processes_of(self, service: str) -> dict[int, str]:
+        """All that would be in its container, with their command lines: also what has a session of its own, or lost its parent."""
+        found, mark = {}, f"STACK_SERVICE={self._mark(service)}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # It has ended.
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return found
 
     def log(self, service: str) -> str:
         path = self.folder / "logs" / f"{service}.log"
@@ -168,9 +188,7 @@ class Stack:
         try:
             return process.wait(seconds)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            self._end(service, process)
 
     def _tell(self, service: str) -> None:
         number = {"SIGINT": signal.SIGINT}.get(self.services[service].get("stop_signal", ""), signal.SIGTERM)
@@ -178,9 +196,16 @@ class Stack:
 
     def kill(self, service: str) -> None:
         """With everything below it, as the end of a container does."""
-        process = self.processes.pop(service)
+        self._end(service, self.processes.pop(service))
+
+    def _end(self, service: str, process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        while left := [pid for pid, command in self.processes_of(service).items() if command]:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
         process.wait(10)
 
     def manage(self, *arguments: str, service: str = "migrate", seconds: float = 180) -> str:
@@ -232,6 +257,10 @@ class Stack:
         self.start("pgbouncer", privileges=run_as())
         wait_for(lambda: takes(self.address("pgbouncer"), PORTS["pgbouncer"]), what="PgBouncer", log=lambda: self.log("pgbouncer"))
 
+    def start_cache(self) -> None:
+        self.start("cache", str(valkey_program()), *(self.here(part, "cache") for part in self.services["cache"]["command"][1:]))
+        wait_for(lambda: takes(self.address("cache"), PORTS["cache"]), what="Valkey", log=lambda: self.log("cache"))
+
     def start_s3(self) -> None:
         """SeaweedFS, whose other parts have this machine's loopback to themselves in the container, and share it here."""
         text = [part.replace("127.0.0.1", self.address("s3")) for part in self.services["s3"]["command"]]
@@ -260,19 +289,47 @@ class Stack:
             wait_for(lambda url=url: answers(url), what=service, log=lambda service=service: self.log(service))  # type: ignore[misc]
 
     def start_workers(self, *services: str) -> None:
+        """Each with the watchdog that its container starts beside it."""
         for service in services or ("worker-short", "worker-long"):
-            self.start(service, sys.executable, *self.services[service]["command"][1:])
+            self.start(service)
 
-    def start_prometheus(self) -> None:
-        """With the compose file's configuration and rules, until it has scraped both web servers. Debian's program."""
+    def start_watching(self, *, slack: str = "", heartbeat: str = "", email: str = "") -> None:
+        """Prometheus and Alertmanager with the compose file's configuration and rules, until all is scraped; seconds for minutes."""
+        self._start_alertmanager({"slack_webhook_url": slack, "heartbeat_url": heartbeat, "email_url": email})
         folder, address = self.folder / "etc" / "prometheus", f"{self.address('prometheus')}:9090"
         shutil.copytree(REPOSITORY / "deploy" / "prometheus", folder)
         path = folder / "prometheus.yml"
         text = path.read_text().replace("localhost:9090", address).replace(": 15s", ": 2s").replace(": 10s", ": 2s")
         path.write_text(self.here(text, "prometheus"))
+        rules = folder / "rules" / "comanda.yml"
+        rules.write_text(re.sub(r"for: \S+", "for: 1s", rules.read_text()))
         options = (f"--config.file={path}", f"--storage.tsdb.path={self.folder / 'prometheus'}", f"--web.listen-address={address}")
-        self.start("prometheus", "prometheus", *options)
-        wait_for(lambda: scraped(address) == {"comanda": 2, "prometheus": 1}, what="Prometheus", log=lambda: self.log("prometheus"))
+        # As version 3, which the image has, does by itself.
+        self.start("prometheus", "prometheus", *options, "--enable-feature=expand-external-labels", "--rules.alert.resend-delay=2s")
+        wanted = {"comanda": 2, "prometheus": 1, "alertmanager": 1}
+        wait_for(lambda: scraped(address) == wanted, what="Prometheus", log=lambda: self.log("prometheus"))
+
+    def _start_alertmanager(self, secrets: Mapping[str, str]) -> None:
+        """With secrets of its own: the product would refuse receivers without TLS."""
+        folder, hidden = self.folder / "etc" / "alertmanager", self.folder / "secrets-of-alertmanager"
+        shutil.copytree(REPOSITORY / "deploy" / "alertmanager", folder)
+        settings = folder / "alertmanager.yml"
+        settings.write_text(re.sub(r"(group_wait|group_interval): \S+", r"\1: 1s", settings.read_text()))
+        hidden.mkdir()
+        for name, secret in secrets.items():
+            (hidden / name).write_text(f"{secret}\n")
+        more: dict[str, Any] = {
+            "OPS_EMAILS": "ops@comanda.test",
+            "SECRETS_FOLDER": str(hidden),
+            "SETTINGS_FILE": str(self.folder / "run" / "alertmanager.yml"),
+        }
+        service = self.services["alertmanager"]
+        shell, script, program = (self.here(part, "alertmanager") for part in service["entrypoint"])
+        kept = f"={self.folder / 'alertmanager'}"
+        options = [self.here(part, "alertmanager").replace("=/alertmanager", kept) for part in service["command"]]
+        self.start("alertmanager", shell, script, program.replace("/bin/", "/usr/bin/prometheus-"), *options, **more)
+        url = f"http://{self.address('alertmanager')}:{PORTS['alertmanager']}/-/healthy"
+        wait_for(lambda: answers(url), what="Alertmanager", log=lambda: self.log("alertmanager"))
 
     def start_proxy(self) -> None:
         address = self.address("proxy")
@@ -298,9 +355,11 @@ class Stack:
     def roll(self, service: str) -> None:
         """`docker compose up -d --no-deps SERVICE`: stop, start, until it is healthy."""
         self.stop(service)
-        self.start(service, sys.executable, *self.services[service]["command"][1:])
         if service.startswith("web"):
+            self.start_web(service)
             self.wait_for_web(service)
+        else:
+            self.start_workers(service)
 
     def close(self) -> None:
         """The proxy first and PostgreSQL last; those between are told together."""
@@ -328,6 +387,7 @@ def running_stack(
         stack.start_mercadopago()
         stack.start_postgres()
         stack.start_pgbouncer()
+        stack.start_cache()
         stack.prepare()
         stack.start_web()
         if s3:

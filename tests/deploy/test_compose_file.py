@@ -10,16 +10,32 @@ import pytest
 import yaml
 
 from tests.deploy.compose import FILE, REPOSITORY, Missing, compose, env_file, filled, raw, variables
+from tests.valkey import valkey_program
 
 EXAMPLE = env_file(REPOSITORY / "deploy" / "staging.env.example")
 TAGS = env_file(REPOSITORY / "deploy" / "images.tags")
-VALUES = {**EXAMPLE, **TAGS, "ACME_EMAIL": "ops@comanda.example", "COMANDA_RELEASE": "r1"}
+VALUES = {**EXAMPLE, **TAGS, "ACME_EMAIL": "ops@comanda.example", "COMANDA_RELEASE": "r1", "POOLER_TAG": "p1"}
 SERVICES: dict[str, Any] = compose(VALUES)["services"]
 ONE_SHOT = {"migrate", "smoke"}
 OURS = {name for name, service in SERVICES.items() if service["image"].startswith("comanda:")}
 SOURCES = [path for folder in ("platform", "tenants", "shop", "billing", "ops") for path in (REPOSITORY / folder).rglob("*.py")]
+SETTINGS = REPOSITORY / "platform" / "config" / "settings.py"
 READ = re.compile(r"""env\.\w+\(\s*"([A-Z0-9_]+)"|os\.environ(?:\.get\(|\[)"([A-Z0-9_]+)\"""")
 ELSEWHERE = {"Q_CLUSTER_NAME"}  # django-q2 reads it
+LEFT_OUT = {
+    **dict.fromkeys(("ARCHIVE_FOLDER", "BACKUP_FOLDER", "STATIC_ROOT"), "Folders of the volume and of the image."),
+    **dict.fromkeys(("ARCHIVE_DATABASE_URL", "ARCHIVE_SLOT"), "The product's role may replicate here, and there is one archive."),
+    **dict.fromkeys(("ARCHIVE_BASE_HOURS", "ARCHIVE_FULL_DAYS", "ARCHIVE_SHIP_SECONDS"), "The goals for losses stand on the defaults."),
+    **dict.fromkeys(("JOB_BEAT_SECONDS", "JOB_HEARTBEAT_SECONDS", "JOB_LEASE_SECONDS", "JOB_STALL_SECONDS"), "They fit one another."),
+    **dict.fromkeys(("JOB_RETRY_SECONDS", "JOB_REWAKE_SECONDS"), "Nothing of a server: tests shorten them."),
+    "JOB_STOP_SECONDS": "The grace of the workers' containers stands on it.",
+    "JOB_KEEP_DAYS": "The alerts and the console look back so far.",
+    "TRUSTED_PROXY_NETWORKS": "Docker's networks are among the private ones, which are the default.",
+    "MERCADOPAGO_EMULATOR_KEY": "In development alone.",
+    "COMANDA_DEMO": "In development alone.",
+    "TEST_DATABASE_NAME": "For tests.",
+    **dict.fromkeys(("PG_PROGRAMS", "PGPASSWORD"), "Of a machine with PostgreSQL's programs elsewhere, and of a password file's owner."),
+}
 
 
 def settings_read() -> set[str]:
@@ -35,7 +51,7 @@ def test_it_keeps_to_the_compose_specification() -> None:
 
 
 def test_each_variable_is_in_the_example_and_each_of_the_example_is_used() -> None:
-    by_script = {"COMANDA_RELEASE", *TAGS}
+    by_script = {"COMANDA_RELEASE", "POOLER_TAG", *TAGS}
     script = {"COMPOSE_PROFILES", "CANARY"}
     assert set(variables()) - by_script == set(EXAMPLE) - script
     assert {name for name, stops in variables().items() if stops} <= {*by_script, "PUBLIC_URL", "BASE_DOMAIN", "ACME_EMAIL"}
@@ -55,6 +71,15 @@ def test_the_filling_in_is_composes_own() -> None:
 def test_each_setting_is_one_that_the_product_reads(name: str) -> None:
     given = {key.removesuffix("_FILE") for key in SERVICES[name].get("environment", {})}
     assert given - settings_read() - ELSEWHERE == set()
+
+
+def test_each_setting_that_the_product_reads_is_given_or_left_out_for_a_reason() -> None:
+    """Whoever adds a setting decides here whether a server has it."""
+    given = {key.removesuffix("_FILE") for name in OURS for key in SERVICES[name].get("environment", {})}
+    assert settings_read() - given == set(LEFT_OUT), "Give it in x-settings, or say here why not."
+    named = set(re.findall(r"env\.\w+\(\s*(?:name=)?\"(\w+)\"", SETTINGS.read_text()))
+    assert named <= settings_read(), "READ finds every way in which a setting is named."
+    assert len(re.findall(r"\benv\.[a-z_]+\(", SETTINGS.read_text())) == len(re.findall(READ, SETTINGS.read_text()))
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -120,8 +145,8 @@ def test_the_networks_keep_apart_what_must_not_meet() -> None:
     on = {network: {name for name, service in SERVICES.items() if network in service["networks"]} for network in networks}
     assert on["public"] == {"proxy"}
     assert on["data"] & {"proxy", "grafana", "prometheus", "mercadopago", "smoke"} == set()
-    assert {"postgres", "pgbouncer", "s3"} & (on["front"] | on["outside"] | on["watch"] | on["public"]) == set()
-    assert on["watch"] == {"prometheus", "grafana", "web-a", "web-b"}
+    assert {"postgres", "pgbouncer", "cache", "s3"} & (on["front"] | on["outside"] | on["watch"] | on["public"]) == set()
+    assert on["watch"] == {"prometheus", "alertmanager", "grafana", "web-a", "web-b"}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -130,6 +155,8 @@ def test_each_service_is_held_to_the_rules(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+    # Caddy's program has it as a capability of its file: the kernel starts it with no other bound.
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
     assert "privileged" not in service
     assert service["user"].split(":")[0] not in {"0", "root", ""}
     assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped")
@@ -147,12 +174,14 @@ def test_no_image_is_whatever_is_newest() -> None:
         assert not image.endswith((":latest", ":stable", ":main")), name
     used = {service["image"] for service in raw()["services"].values()}
     assert {image for image in used if not image.startswith(("${", "comanda"))} == set()
-    assert all(":${COMANDA_RELEASE" in image for image in used if image.startswith("comanda"))
+    assert all(":${COMANDA_RELEASE" in image or ":${POOLER_TAG" in image for image in used if image.startswith("comanda"))
 
 
 def test_the_images_are_those_that_the_tests_use() -> None:
     """The proxy and the S3 of the tests are the same versions, from PyPI."""
     lock = (REPOSITORY / "requirements.lock").read_text()
+    version = subprocess.run((valkey_program(), "--version"), capture_output=True, text=True, check=True).stdout
+    assert f" v={TAGS['VALKEY_IMAGE'].partition(':')[2]} " in version
     assert f"\ncaddy-bin=={TAGS['CADDY_IMAGE'].partition(':')[2]} " in lock
     assert f"\nseaweedfs-bin=={TAGS['SEAWEEDFS_IMAGE'].partition(':')[2]} " in lock
 
@@ -166,6 +195,8 @@ def test_ports_and_addresses_agree() -> None:
     assert "host=postgres port=5432" in pooler
     assert "@pgbouncer:6432/" in web["environment"]["DATABASE_URL"]
     assert "@postgres:5432/" in web["environment"]["DATABASE_DIRECT_URL"]
+    assert web["environment"]["CACHE_URL"] == "redis://cache:6379/0"
+    assert "6379" in SERVICES["cache"]["command"]
     assert "-s3.port=8333" in SERVICES["s3"]["command"]
     assert web["environment"]["S3_ENDPOINT"] == "http://s3:8333"
     caddy = (REPOSITORY / "deploy" / "caddy" / "Caddyfile").read_text()
@@ -182,14 +213,24 @@ def test_both_web_servers_are_the_same_and_drain_in_time() -> None:
     assert int(environment["DRAIN_SECONDS"]) >= 3  # the proxy asks each second
 
 
-def test_a_watchdog_shares_the_processes_and_the_pid_files_of_its_own_worker_alone() -> None:
+def test_each_worker_has_its_watchdog_and_a_folder_of_its_own_for_the_pid_file() -> None:
     for queue in ("short", "long"):
-        worker, watchdog = SERVICES[f"worker-{queue}"], SERVICES[f"watchdog-{queue}"]
-        assert watchdog["pid"] == f"service:worker-{queue}"
+        worker = SERVICES[f"worker-{queue}"]
         assert f"run-{queue}:/var/lib/comanda/run" in worker["volumes"]
-        assert worker["volumes"] == watchdog["volumes"]
-        assert watchdog["command"][-2:] == ["--queue", queue]
-        assert worker["command"][-1] == queue
+        [shell, flags, script, name] = worker["command"]
+        assert (shell, flags, name) == ("sh", "-euc", queue)
+        assert worker["healthcheck"]["test"][-2:] == ["--queue", queue]
+        checked = subprocess.run(
+            [Path(sys.executable).parent / "shellcheck", "--shell=sh", "-"], input=script, capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_a_deploy_of_the_product_leaves_alone_what_everybodys_requests_go_through() -> None:
+    """Docker makes a container anew when anything of its service has changed."""
+    after = compose({**VALUES, "COMANDA_RELEASE": "r2"})["services"]
+    changed = {name for name in SERVICES if SERVICES[name] != after[name]}
+    assert changed == OURS | {"smoke", "mercadopago"}
 
 
 def test_postgres_is_set_as_the_product_needs_it() -> None:

@@ -1,4 +1,4 @@
-"""deploy/staging.sh without an engine: a program called docker notes what it is asked and fails where a test wants it to.
+"""deploy/staging.sh without an engine: a program called docker notes what it is asked and answers as docker would (fake_docker.py).
 
 What this shows is the order of the steps, what follows a failure and what is left behind. That Docker does what it is asked, it cannot.
 """
@@ -11,31 +11,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.deploy.compose import REPOSITORY
-
-DIGEST = "sha256:" + "a" * 64
-# Notes each call; fails, hangs or answers as the files beside it say.
-FAKE = f"""#!{sys.executable}
-import json, os, pathlib, sys, time
-here = pathlib.Path(os.environ["FAKE"])
-call = " ".join(sys.argv[1:])
-with (here / "calls").open("a") as calls:
-    calls.write(json.dumps([os.environ.get("COMANDA_RELEASE", ""), pathlib.Path(sys.argv[0]).name, call]) + "\\n")
-if "imagetools" in call:
-    print("{DIGEST}")
-if "x25519" in call:
-    print("AGE-SECRET-KEY-1FAKE")
-if (here / "hang").exists() and (here / "hang").read_text() in call:
-    time.sleep(60)
-for line in (here / "fail").read_text().splitlines() if (here / "fail").exists() else ():
-    release, _, part = line.partition(" ")
-    if part in call and release in ("*", os.environ.get("COMANDA_RELEASE", "")):
-        print("as the test wants", file=sys.stderr)
-        sys.exit(1)
-"""
+from tests.deploy.compose import REPOSITORY, raw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +26,15 @@ class Server:
     fake: Path
 
     def environment(self) -> dict[str, str]:
-        return {"PATH": f"{self.fake}:{os.environ['PATH']}", "FAKE": str(self.fake), "NEEDED_GIB": "0", "HOME": str(self.folder)}
+        return {"PATH": f"{self.fake}:{os.environ['PATH']}", "FAKE": str(self.fake), "NEEDED_GIB": "0", "STEADY_SECONDS": "0"}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         (self.fake / "calls").unlink(missing_ok=True)
         command = ("bash", str(self.folder / "deploy" / "staging.sh"), *arguments)
-        return subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False, timeout=120)
+        run: subprocess.CompletedProcess[str] = subprocess.run(
+            command, env=self.environment(), capture_output=True, text=True, check=False, timeout=120, start_new_session=True
+        )
+        return run
 
     def calls(self) -> list[tuple[str, str]]:
         """(release, what was asked), without the words that are in each."""
@@ -62,8 +45,8 @@ class Server:
 
     def steps(self) -> list[str]:
         """Without the looking about."""
-        looks = ("compose version", "info", "config --quiet")
-        return [short(call) for _, call in self.calls() if call not in looks]
+        looks = ("compose version", "info", "config --quiet", "image inspect", "image ls", "image rm", "ps --all --quiet", "inspect")
+        return [short(call) for _, call in self.calls() if not call.startswith(looks)]
 
     def fails(self, *lines: str) -> None:
         """Each: a release or *, and a part of the call."""
@@ -73,10 +56,31 @@ class Server:
         path = self.folder / "deploy" / "state" / "deploys.log"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def noted(self, name: str) -> str:
+        path = self.folder / "deploy" / "state" / name
+        return path.read_text().strip() if path.exists() else ""
+
     @property
     def current(self) -> str:
-        path = self.folder / "deploy" / "state" / "current"
-        return path.read_text().strip() if path.exists() else ""
+        return self.noted("current")
+
+    def engine(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.fake / "engine.json").read_text())
+        return found
+
+    def kept(self) -> dict[Path, str]:
+        """What a deploy goes by: the script's notes, and what the engine has."""
+        return {path: path.read_text() for path in (*(self.folder / "deploy" / "state").iterdir(), self.fake / "engine.json")}
+
+    def put_back(self, kept: dict[Path, str]) -> None:
+        for path in self.kept():
+            path.unlink()
+        for path, text in kept.items():
+            path.write_text(text)
+
+    def serving(self) -> set[str]:
+        """Releases of the product that run."""
+        return {image.partition(":")[2] for image, _ in self.engine()["running"].values() if image.startswith("comanda:")}
 
 
 def short(call: str) -> str:
@@ -92,18 +96,30 @@ def short(call: str) -> str:
         "record_deploy": "record",
         "caddy reload": "reload",
         "/health": "health",
-        "prometheus grafana proxy": "the rest",
+        "pgbouncer cache s3 proxy": "the rest",
+        "prometheus alertmanager grafana": "watching",
+        "kill --signal HUP prometheus": "rules",
+        "restart alertmanager grafana": "restart",
     }.items():
         if mark in call:
             return name
     return call.removeprefix("up --detach --no-deps ").removeprefix("--wait --wait-timeout 120 ")
 
 
-WORKERS = "worker-short watchdog-short worker-long watchdog-long archive"
+WORKERS = "worker-short worker-long archive"
 ROLL = ["web-a", "web-b", WORKERS, "the rest", "reload"]
 LOOK = ["health", "smoke cafeteria", "smoke"]
-FIRST = ["build"] * 3 + ["data up", "migrate", "statics", *ROLL, *LOOK, "record"]
-NEXT = ["build"] * 3 + ["backup", "base", "data up", "migrate", "statics", *ROLL, *LOOK, "record"]
+WATCH = ["watching", "rules", "restart"]
+MIGRATE = ["data up", "migrate", "statics"]
+PREPARE = ["build", "build", "backup", "base", *MIGRATE]  # the pooler's image is there already
+END = ["record", *WATCH]
+FIRST = ["build"] * 2 + [*MIGRATE, *ROLL, *LOOK, *END]
+NEXT = [*PREPARE, *ROLL, *LOOK, *END]
+
+
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = raw()["services"]
+    return found
 
 
 @pytest.fixture
@@ -111,12 +127,17 @@ def server(tmp_path: Path) -> Server:
     folder, fake = tmp_path / "comanda", tmp_path / "fake"
     fake.mkdir()
     (folder / "deploy").mkdir(parents=True)
-    for name in ("staging.sh", "images.tags", "staging.env.example"):
+    for name in ("staging.sh", "images.tags", "staging.env.example", "Dockerfile"):
         shutil.copy(REPOSITORY / "deploy" / name, folder / "deploy")
+    for name in ("alertmanager", "caddy", "grafana", "pgbouncer", "postgres", "prometheus"):
+        shutil.copytree(REPOSITORY / "deploy" / name, folder / "deploy" / name)
     shutil.copy(REPOSITORY / "docker-compose.staging.yml", folder)
+    text = (REPOSITORY / "tests" / "deploy" / "fake_docker.py").read_text()
     for program in ("docker", "curl"):
-        (fake / program).write_text(FAKE)
+        (fake / program).write_text(f"#!{sys.executable} -SEs\n{text}")
         (fake / program).chmod(0o755)
+    images = {name: service["image"] for name, service in services().items()}
+    (fake / "services.json").write_text(json.dumps(images))
     example = (folder / "deploy" / "staging.env.example").read_text()
     (folder / "deploy" / "staging.env").write_text(example.replace("ACME_EMAIL=", "ACME_EMAIL=ops@comanda.example"))
     server = Server(folder=folder, fake=fake)
@@ -144,7 +165,7 @@ def test_the_first_deploy_and_the_next(server: Server) -> None:
     assert server.steps() == NEXT
     asked = dict(zip([short(call) for _, call in server.calls()], server.calls(), strict=True))
     assert asked["backup"][0] == "r1"  # by the code that runs
-    assert asked["migrate"] == ("r2", "run --rm migrate python manage.py migrate_fleet --canary smoke")
+    assert asked["migrate"] == ("r2", "run --rm --no-deps migrate python manage.py migrate_fleet --canary smoke")
     assert server.current == "r2"
     assert [(line["release"], line["before"], line["outcome"]) for line in server.log()] == [
         ("r1", "", "deployed"),
@@ -167,7 +188,7 @@ def test_a_dry_run_tells_everything_and_touches_nothing(server: Server) -> None:
     assert told.returncode == 0, told.stderr
     assert server.steps() == []
     would = [short(line.removeprefix("would run: ").removeprefix("compose ").removeprefix("docker ")) for line in told.stdout.splitlines()]
-    assert [line for line in would if line in NEXT] == NEXT[:-1]
+    assert [line for line in would if line in NEXT] == [step for step in NEXT if step != "record"]
     assert (server.current, len(server.log())) == ("r1", 1)
 
 
@@ -175,9 +196,9 @@ def test_a_dry_run_tells_everything_and_touches_nothing(server: Server) -> None:
     ("fails", "steps", "said"),
     [
         ("build --file", ["build"], "r2 cannot be built. Nothing was changed."),
-        ("backup --all", [*NEXT[:3], "backup"], "the backup failed"),
-        ("archive_base", [*NEXT[:3], "backup", "base"], "the backup failed"),
-        ("migrate_fleet", [*NEXT[:7], "record"], "the migration failed: r1 goes on serving."),
+        ("backup --all", [*NEXT[:2], "backup"], "the backup failed"),
+        ("archive_base", [*NEXT[:2], "backup", "base"], "the backup failed"),
+        ("migrate_fleet", [*NEXT[:6], "record"], "the migration failed: r1 goes on serving."),
     ],
     ids=["build", "backup", "base", "migrate"],
 )
@@ -210,11 +231,11 @@ def test_what_fails_in_the_roll_is_taken_back_by_itself(server: Server, fails: s
         server.fails("* /health")  # curl knows no release: it is not asked again after the roll back
     failed = server.run("--release", "r2")
     assert failed.returncode == 1
-    assert server.steps() == [*NEXT[:8], *[*ROLL, *LOOK][:until], *ROLL, "record"]
+    assert server.steps() == [*PREPARE, *[*ROLL, *LOOK][:until], *ROLL, "record"]
     rolled = [release for release, call in server.calls() if "up --detach --no-deps" in call]
     assert rolled[-4:] == ["r1"] * 4
     assert "was taken back; r1 serves" in failed.stderr
-    assert server.current == "r1"
+    assert (server.current, server.serving(), server.noted("next")) == ("r1", {"r1"}, "")
     assert server.log()[-1]["outcome"] == "rolled_back"
 
 
@@ -237,7 +258,61 @@ def test_back_by_hand(server: Server) -> None:
     assert server.current == "r1"
 
 
-def test_killed_halfway_it_is_run_again(server: Server) -> None:
+def test_back_by_hand_goes_no_further_than_the_schema_lets_it(server: Server) -> None:
+    """Code knows the schema of the release after it, and no later one."""
+    for release in ("r1", "r2"):
+        server.run("--release", release)
+    server.fails("r3 --no-deps smoke")
+    assert server.run("--release", "r3").returncode == 1
+    server.fails()
+    refused = server.run("rollback")
+    assert refused.returncode == 1
+    assert "the schema is that of r3, and r1 is two releases behind it" in refused.stderr
+    assert (server.steps(), server.current) == ([], "r2")
+
+
+def test_a_release_that_serves_already_and_is_ill_is_not_said_to_be_taken_back(server: Server) -> None:
+    server.run("--release", "r1")
+    server.fails("* --no-deps smoke")
+    failed = server.run("--release", "r1")
+    assert failed.returncode == 1
+    assert "r1 serves already and failed at the smoke tests: there is nothing to take back" in failed.stderr
+    assert server.steps()[-1] == "record"
+    assert server.log()[-1]["outcome"] == "failed"
+
+
+def test_a_worker_that_does_not_stay_up_is_noticed(server: Server) -> None:
+    server.run("--release", "r1")
+    (server.fake / "restarts").write_text("worker-long")
+    failed = server.run("--release", "r2")
+    assert failed.returncode == 1
+    assert "A worker or the archive does not stay up." in failed.stdout
+    assert "was taken back; r1 serves" in failed.stderr
+
+
+def test_a_release_that_nobody_watches_serves_and_says_so(server: Server) -> None:
+    server.run("--release", "r1")
+    server.fails("r2 restart alertmanager")
+    failed = server.run("--release", "r2")
+    assert failed.returncode == 1
+    assert "r2 serves, and nobody watches over it" in failed.stderr
+    assert (server.current, server.noted("next"), server.serving()) == ("r2", "", {"r2"})
+
+
+def test_images_that_nobody_goes_back_to_are_removed_and_the_pooler_is_left_alone(server: Server) -> None:
+    for release in ("r1", "r2", "r3"):
+        server.run("--release", release)
+    engine = server.engine()
+    pooler = next(image for image in engine["images"] if image.startswith("comanda-pooler:"))
+    assert engine["images"] == sorted(["comanda:r2", "comanda:r3", "comanda-smoke:r2", "comanda-smoke:r3", pooler])
+    assert {name: containers for name, (_, containers) in engine["running"].items() if name in {"pgbouncer", "proxy", "postgres"}} == {
+        "pgbouncer": 1,
+        "proxy": 1,
+        "postgres": 1,
+    }
+
+
+def test_two_deploys_do_not_work_at_once(server: Server) -> None:
     server.run("--release", "r1")
     (server.fake / "hang").write_text("wait-timeout 120 web-b")
     command = ("bash", str(server.folder / "deploy" / "staging.sh"), "--release", "r2")
@@ -247,16 +322,36 @@ def test_killed_halfway_it_is_run_again(server: Server) -> None:
         while "web-b" not in server.steps():
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert (
-            "another deploy is at work"
-            in subprocess.run(command, env=server.environment(), capture_output=True, text=True, check=False).stderr
-        )
+        second = subprocess.run(command, env=server.environment(), capture_output=True, text=True, check=False)
         os.killpg(process.pid, 9)
-    (server.fake / "hang").unlink()
-    assert server.current == "r1"
-    assert server.run("--release", "r2").returncode == 0
-    assert server.current == "r2"
-    assert server.log()[-1]["before"] == "r1"
+    assert "another deploy is at work" in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("at", "when", "then"),
+    [
+        ("migrate_fleet", "after", "deploy"),
+        ("up --detach --no-deps --wait --wait-timeout 120 web-a", "after", "rollback"),
+        ("up --detach --no-deps --wait --wait-timeout 120 web-b", "before", "deploy"),
+        ("up --detach --no-deps worker-short", "after", "rollback"),
+        ("run --rm --no-deps smoke", "after", "deploy"),
+        ("record_deploy", "before", "deploy"),
+    ],
+    ids=["migrated", "web-a", "web-b", "workers", "smoke", "record"],
+)
+def test_killed_on_its_way_it_is_run_again_or_taken_back(server: Server, at: str, when: str, then: str) -> None:
+    """Before a call of docker or after it: what is said next ends as if nothing had been killed."""
+    server.run("--release", "r0")
+    kept = server.kept()
+    server.run("--release", "r1")
+    [number] = [number for number, (_, call) in enumerate(server.calls(), 1) if at in call]
+    server.put_back(kept)
+    (server.fake / "die").write_text(f"{number} {when}")
+    assert server.run("--release", "r1").returncode == -9
+    again = server.run(then, "--release", "r1")
+    assert again.returncode == 0, again.stderr
+    wanted = "r0" if then == "rollback" else "r1"
+    assert (server.current, server.serving(), server.noted("next")) == (wanted, {wanted}, "")
 
 
 def test_the_secrets_are_made_once_and_not_for_others(server: Server) -> None:

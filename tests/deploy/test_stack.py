@@ -1,16 +1,22 @@
 """The compose file's services as processes, behind the compose file's proxy: the smoke tests and people's journeys through it."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from email.message import EmailMessage
+from typing import Any
 
 import pytest
+import redis
 import requests
 
+from tests.core.notices.collectors import Mailbox, Webhook, mail_server, webhook_server
 from tests.deploy.compose import REPOSITORY
 from tests.deploy.journeys import admin_looks, open_a_cafeteria, order_and_pay
-from tests.deploy.stack import DOMAIN, Stack, running_stack
+from tests.deploy.stack import DOMAIN, PORTS, Stack, running_stack, wait_for
+from tests.ops.measuring.test_rules import METRIC, RULES, expressions
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +26,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         parent.chmod(parent.stat().st_mode | 0o055)
     with running_stack(folder) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def told(stack: Stack) -> Iterator[tuple[Webhook, Mailbox]]:
+    """Prometheus and Alertmanager beside it, and who is told by them."""
+    with webhook_server() as webhook, mail_server() as mailbox:
+        stack.start_watching(slack=webhook.address, heartbeat=webhook.address, email=f"smtp+plain://127.0.0.1:{mailbox.port}")
+        yield webhook, mailbox
+        stack.stop("alertmanager")
 
 
 def smoke(stack: Stack, **more: str) -> subprocess.CompletedProcess[str]:
@@ -55,6 +70,17 @@ def test_an_owner_opens_a_customer_pays_and_an_admin_looks(stack: Stack) -> None
     assert "Ana" in place.owner.open(f"{place.url}/staff/").text
     admin = admin_looks(stack, "root@comanda.example")
     assert "luna" in admin.open(f"{stack.url}/console/cafeterias").text
+
+
+def test_the_web_servers_share_what_they_draw_of_a_menu_and_do_without(stack: Stack) -> None:
+    with stack.client() as client, redis.Redis(stack.address("cache"), PORTS["cache"], password="of-the-cache") as cache:
+        assert client.get(f"https://luna.{DOMAIN}:8443/", timeout=20).ok
+        keys = list(cache.scan_iter("*menu-body*"))
+        assert keys
+        assert all(b":by-hand:" in key for key in keys)
+        stack.kill("cache")
+        assert client.get(f"https://luna.{DOMAIN}:8443/", timeout=20).ok
+        stack.start_cache()
 
 
 def test_a_header_with_an_underscore_passes_for_no_other(stack: Stack) -> None:
@@ -118,3 +144,70 @@ def test_a_server_that_leaves_takes_no_request_with_it(stack: Stack) -> None:
 def test_deploys_are_noted(stack: Stack) -> None:
     said = stack.manage("record_deploy", "--release", "r2", "--before", "r1", "--outcome", "rolled_back", "--seconds", "7")
     assert said == "r2: rolled back after 7 s\n"
+
+
+def test_a_watchdog_is_beside_its_worker_and_goes_with_it(stack: Stack) -> None:
+    wait_for(lambda: watchdogs(stack) != set(), what="the watchdog", log=lambda: stack.log("worker-short"))
+    before = watchdogs(stack)
+    stack.processes["worker-short"].kill()
+    wait_for(lambda: not before & watchdogs(stack), what="the end of the watchdog", log=lambda: stack.log("worker-short"))
+    stack.kill("worker-short")
+    stack.start_workers("worker-short")
+    wait_for(lambda: watchdogs(stack) != set(), what="the next one", log=lambda: stack.log("worker-short"))
+
+
+def watchdogs(stack: Stack) -> set[int]:
+    return {pid for pid, command in stack.processes_of("worker-short").items() if "manage.py watchdog" in command}
+
+
+def test_operators_are_told_of_an_alert_and_that_it_is_over_and_a_heartbeat_goes_out(stack: Stack, told: tuple[Webhook, Mailbox]) -> None:
+    webhook, mailbox = told
+    stack.kill("web-b")
+    wait_for(lambda: "CRITICAL: ComandaDown" in slack_titles(webhook), what="the alert", log=lambda: stack.log("alertmanager"))
+    stack.start_web("web-b")
+    wait_for(lambda: "OVER: ComandaDown" in slack_titles(webhook), what="the end of the alert", log=lambda: stack.log("alertmanager"))
+    subjects = [str(mail["Subject"]) for mail in mailbox.mails]
+    assert {"CRITICAL: ComandaDown", "OVER: ComandaDown"} <= set(subjects)
+    assert mailbox.recipients[0] == ["ops@comanda.test"]
+    text = content(mailbox.mails[subjects.index("CRITICAL: ComandaDown")])
+    assert f"The web server does not answer. ({stack.address('web-b')}:8000)" in text
+    assert "What to do: docs/runbooks/error-rate.md" in text
+    beats = [body for body in webhook.bodies if body.get("receiver") == "heartbeat"]
+    assert {alert["labels"]["alertname"] for beat in beats for alert in beat["alerts"]} == {"Heartbeat"}
+    assert "Heartbeat" not in str(slack_titles(webhook))
+
+
+def content(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+def slack_titles(webhook: Webhook) -> list[str]:
+    return [attachment["title"] for body in webhook.bodies for attachment in body.get("attachments", [])]
+
+
+def test_every_panel_and_alert_asks_for_what_prometheus_has(stack: Stack, told: tuple[Webhook, Mailbox]) -> None:
+    assert told
+    order_and_pay(stack, open_a_cafeteria(stack, "sol"))  # Orders and notifications are counted from the first one on.
+    asked = {expression.replace("$__rate_interval", "1m") for expression in expressions()}
+    for expression in asked:
+        answer = prometheus(stack, "query", query=expression)
+        assert answer["status"] == "success", (expression, answer)
+    named = {name for text in (*asked, RULES.read_text()) for name in METRIC.findall(text)}
+    nobody_was_refused = {"comanda_requests_refused_total"}
+
+    def all_are_there() -> bool:
+        """What has no series yet, since nothing of its kind is there, has told its type."""
+        there = {*prometheus(stack, "label/__name__/values")["data"], *prometheus(stack, "metadata")["data"]}
+        return named - there <= nobody_was_refused
+
+    wait_for(all_are_there, what="some metric", log=lambda: str(prometheus(stack, "metadata")["data"].keys()))
+    health = {rule["name"]: rule["health"] for group in prometheus(stack, "rules")["data"]["groups"] for rule in group["rules"]}
+    assert set(health.values()) == {"ok"}, health
+
+
+def prometheus(stack: Stack, path: str, **asked: str) -> dict[str, Any]:
+    url = f"http://{stack.address('prometheus')}:{PORTS['prometheus']}/api/v1/{path}"
+    answer: dict[str, Any] = json.loads(requests.get(url, params=asked, timeout=10).text)
+    return answer

@@ -1,4 +1,4 @@
-"""Brings what the tests use and PyPI does not have, a browser, a connection pooler and Prometheus, from Debian where that is possible."""
+"""Brings what the tests use and PyPI does not have, a browser, a connection pooler, Prometheus and Alertmanager, from Debian where that is possible."""
 
 import os
 import shutil
@@ -25,6 +25,7 @@ PACKAGES = (
     ),
     SystemPackage(programs=("pgbouncer",), debian=("pgbouncer",), purpose="the tests behind a connection pooler"),
     SystemPackage(programs=("promtool",), debian=("prometheus",), purpose="the tests of the alert rules"),
+    SystemPackage(programs=("prometheus-alertmanager",), debian=("prometheus-alertmanager",), purpose="the tests of what tells operators"),
 )
 
 
