@@ -13,7 +13,7 @@ from core.alerts.models import Alert
 from core.business_day import business_date, business_span
 from core.jobs import JobPostponed
 from payments.ledger.models import Charge, LedgerEntry
-from payments.reconciliation import days, jobs
+from payments.reconciliation import actions, days, jobs
 from payments.reconciliation.models import DayStatement
 from payments.sellers.models import Seller
 from shop.orders.models import Order
@@ -345,7 +345,7 @@ def test_a_database_that_fails_for_one_keeps_nobody_else_from_being_asked(
 
 
 def test_a_silent_mercado_pago_is_asked_later(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "SILENCES", 1)
+    monkeypatch.setattr(actions, "SILENCES", 1)
     till.emulator.fault("status_500", None)
     with pytest.raises(JobPostponed):
         jobs.state_days(Run())  # type: ignore[arg-type]
