@@ -137,6 +137,9 @@ class Nowhere(Offsite):
         self.sent, self.full = list[str](), full
         self.key_id, self.there = "", dict[str, int]()
 
+    def cards(self) -> list[Card]:
+        return []
+
     def state(self) -> State:
         return State(at="2026-11-24T12:00:00Z", key_id=self.key_id)
 
@@ -177,6 +180,15 @@ def test_what_stands_before_the_base_is_not_fetched(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(nowhere, "fetch_log", lambda name, _target: nowhere.sent.append(name))
     _fetch_log(nowhere, card, tmp_path, {whole[1]}, 2**62, lambda *_: None)
     assert nowhere.sent == ["00000003.history", whole[2], "00000004.history"]
+
+
+def test_of_several_archives_a_person_names_the_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest may be that of the new machine, which is empty."""
+    monkeypatch.setattr("ops.management.commands.recover_cluster.clusters", lambda: ["71", "72"])
+    monkeypatch.setattr("ops.management.commands.recover_cluster.Offsite", lambda _name: Nowhere())
+    with pytest.raises(CommandError, match=r"Say which one .*\n--system 71: no readable base; log until not known\n--system 72: "):
+        call_command("recover_cluster", "--from-s3", "--into", str(tmp_path / "again"))
+    assert not (tmp_path / "again").exists()
 
 
 def test_the_storage_as_it_was_before_an_intruder(storage: Storage, settings: Settings) -> None:  # noqa: F811
