@@ -1,4 +1,4 @@
-"""The whole stack of the compose file by hand, with S3, the archive and all workers: smoke tests, journeys, each process killed in turn.
+"""The whole stack of the compose file by hand, with S3, the archive and all workers: smoke tests, journeys, services killed in turn.
 
 python -m tests.bench stack
 """
@@ -11,9 +11,8 @@ from pathlib import Path
 
 from tests.bench.load import machine
 from tests.bench.rolling import Load, sql
-from tests.deploy.journeys import Opened, admin_looks, open_a_cafeteria, order_and_pay
+from tests.deploy.journeys import Opened, admin_looks, open_a_cafeteria, order_and_pay, smoke
 from tests.deploy.stack import Stack, running_stack
-from tests.deploy.test_stack import smoke
 
 RATE = 20  # orders a second while processes are killed
 WORKERS = ("worker-short", "worker-long")

@@ -4,12 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management import call_command
+from django.test import Client
 from django.utils import timezone
 
 from billing.looking import apply_policy
 from billing.models import Subscription
 from shop.menu.actions import set_stock
 from shop.menu.models import Product
+from shop.orders.models import IdempotencyKey, Order
+from shop.people.models import Person
 from tenants.models import Cafeteria
 from tenants.queries import ref_by_slug
 from tenants.scope import tenant_scope
@@ -34,3 +37,33 @@ def test_it_stays_open_when_its_trial_is_over_and_gets_new_stock(world: World, s
     call_command("open_smoke_cafeteria", SLUG)
     with tenant_scope(ref_by_slug(SLUG)):
         assert Product.objects.get().stock == 1_000
+
+
+def test_what_old_runs_of_the_smoke_tests_left_is_let_go_of(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr("config.management.commands.open_smoke_cafeteria.KEPT", 1)
+    call_command("open_smoke_cafeteria", SLUG)
+    ref = ref_by_slug(SLUG)
+    host = {"HTTP_HOST": world.a.host.replace(world.a.ref.slug, SLUG, 1)}
+    for number in range(3):
+        _smoke_run(host, f"smoke-{number}@smoke.example")
+    _smoke_run(host, "ana@somewhere.example")
+    call_command("open_smoke_cafeteria", SLUG)
+    with tenant_scope(ref):
+        kept = ["ana@somewhere.example", "smoke-2@smoke.example"]
+        assert sorted(Order.objects.values_list("customer__email", flat=True)) == kept
+        assert sorted(Person.objects.filter(role="customer").values_list("email", flat=True)) == kept
+        assert IdempotencyKey.objects.count() == 2
+
+
+def _smoke_run(host: dict[str, str], email: str) -> None:
+    """As tests/smoke does it: an account, an order with a key, and its end."""
+    client = Client(**host)
+    account = {"email": email, "password": "correct horse battery", "full_name": "Smoke"}
+    assert client.post("/api/v1/auth/register", account, content_type="application/json").status_code == 201
+    signed = client.post("/api/v1/auth/login", {"username": email, "password": account["password"]}).json()
+    headers = {"authorization": f"Bearer {signed['access_token']}", "idempotency-key": email}
+    [product] = client.get("/api/v1/products").json()
+    wanted = {"items": [{"product_id": product["id"], "quantity": 1}]}
+    placed = client.post("/api/v1/orders", wanted, content_type="application/json", headers=headers)
+    assert placed.status_code == 201, placed.content
+    assert client.delete(f"/api/v1/orders/{placed.json()['id']}", headers=headers).status_code == 200

@@ -1,11 +1,15 @@
 """What people do with the platform, from the outside alone: through the proxy, on the addresses that they would type."""
 
+import os
 import re
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
 import pyotp
 
+from tests.deploy.compose import REPOSITORY
 from tests.deploy.stack import DOMAIN, Stack
 from tests.deploy.visitor import Visitor
 
@@ -64,3 +68,17 @@ def admin_looks(stack: Stack, email: str) -> Visitor:
     assert secret, admin.url
     admin.submit("", code=pyotp.TOTP(secret[1].replace(" ", "")).now())
     return admin
+
+
+def smoke(stack: Stack, **more: str) -> subprocess.CompletedProcess[str]:
+    """As its own container: nothing of the product's, and pytest's configuration of its own."""
+    given = {"SMOKE_URL": stack.url, "SMOKE_CONNECT": stack.front, "SMOKE_CA": str(stack.authority), "SMOKE_RELEASE": "by-hand", **more}
+    return subprocess.run(
+        (sys.executable, *("-m", "pytest", "-c", "tests/smoke/pytest.ini", "tests/smoke", "-rs")),
+        cwd=REPOSITORY,
+        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "SMOKE_SECONDS": "20", **given},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )

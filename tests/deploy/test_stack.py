@@ -1,9 +1,7 @@
 """The compose file's services as processes, behind the compose file's proxy: the smoke tests and people's journeys through it."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
@@ -13,8 +11,7 @@ import redis
 import requests
 
 from tests.core.notices.collectors import Mailbox, Webhook, mail_server, webhook_server
-from tests.deploy.compose import REPOSITORY
-from tests.deploy.journeys import admin_looks, open_a_cafeteria, order_and_pay
+from tests.deploy.journeys import admin_looks, open_a_cafeteria, order_and_pay, smoke
 from tests.deploy.stack import DOMAIN, PORTS, Stack, running_stack, wait_for
 from tests.ops.measuring.test_rules import METRIC, RULES, expressions
 
@@ -35,20 +32,6 @@ def told(stack: Stack) -> Iterator[tuple[Webhook, Mailbox]]:
         stack.start_watching(slack=webhook.address, heartbeat=webhook.address, email=f"smtp+plain://127.0.0.1:{mailbox.port}")
         yield webhook, mailbox
         stack.stop("alertmanager")
-
-
-def smoke(stack: Stack, **more: str) -> subprocess.CompletedProcess[str]:
-    """As its own container: nothing of the product's, and pytest's configuration of its own."""
-    given = {"SMOKE_URL": stack.url, "SMOKE_CONNECT": stack.front, "SMOKE_CA": str(stack.authority), "SMOKE_RELEASE": "by-hand", **more}
-    return subprocess.run(
-        (sys.executable, *("-m", "pytest", "-c", "tests/smoke/pytest.ini", "tests/smoke", "-rs")),
-        cwd=REPOSITORY,
-        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "SMOKE_SECONDS": "20", **given},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
 
 
 def test_the_smoke_tests_pass_through_the_proxy(stack: Stack) -> None:

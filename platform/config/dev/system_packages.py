@@ -1,4 +1,4 @@
-"""Brings what the tests use and PyPI does not have, a browser, a connection pooler, Prometheus and Alertmanager, from Debian where that is possible."""
+"""Brings from Debian, where that is possible, what the tests use and PyPI does not have: a browser, a pooler, Prometheus, Alertmanager."""
 
 import os
 import shutil
