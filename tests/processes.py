@@ -63,7 +63,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait(10)
 
 
-def wait_for[Found](look: Callable[[], Found], *, seconds: float = 30) -> Found:
+def wait_for[Found](look: Callable[[], Found], *, seconds: float = 60) -> Found:
     """What `look` returns, once that is true."""
     deadline = time.monotonic() + seconds
     while True:
