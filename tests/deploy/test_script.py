@@ -123,8 +123,15 @@ def services() -> dict[str, Any]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    folder, fake = tmp_path / "comanda", tmp_path / "fake"
+def server(prepared: Path, tmp_path: Path) -> Server:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    return Server(folder=tmp_path / "comanda", fake=tmp_path / "fake")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    whole = tmp_path_factory.mktemp("prepared")
+    folder, fake = whole / "comanda", whole / "fake"
     fake.mkdir()
     (folder / "deploy").mkdir(parents=True)
     for name in ("staging.sh", "images.tags", "staging.env.example", "Dockerfile"):
@@ -146,7 +153,7 @@ def server(tmp_path: Path) -> Server:
     assert made.returncode == 0, made.stderr
     for name in ("client_secret", "webhook_secret", "access_token"):
         (folder / "deploy" / "secrets" / f"mercadopago_{name}").write_text("theirs")
-    return server
+    return whole
 
 
 def test_shellcheck_finds_nothing() -> None:
@@ -370,6 +377,28 @@ def test_the_secrets_are_made_once_and_not_for_others(server: Server) -> None:
     assert all(secret not in again.stdout + again.stderr for secret in before.values() if len(secret) > 10)
 
 
+def test_a_key_for_backups_that_could_not_be_made_is_no_empty_file(server: Server) -> None:
+    key = server.folder / "deploy" / "secrets" / "backup_keys"
+    key.unlink()
+    server.fails("* x25519")
+    failed = server.run("secrets", "--release", "r0")
+    assert failed.returncode == 1
+    assert "no key for backups could be made" in failed.stderr
+    assert not key.exists()
+
+
+def test_a_channel_that_is_set_up_wrongly_is_a_problem_and_no_channel_is_said(server: Server) -> None:
+    assert "Nobody is told of alerts" in server.run("check").stdout
+    (server.folder / "deploy" / "secrets" / "slack_webhook_url").write_text("https://hooks.slack.example/T\n")
+    assert "Nobody is told of alerts" not in server.run("check").stdout
+    (server.folder / "deploy" / "secrets" / "email_url").write_text("mail.example:587\n")
+    settings = server.folder / "deploy" / "staging.env"
+    settings.write_text(settings.read_text().replace("OPS_EMAILS=", "OPS_EMAILS=ops@comanda.example"))
+    failed = server.run("check")
+    assert failed.returncode == 1
+    assert "email_url begins with none of" in failed.stderr
+
+
 def test_the_vault_key_is_one_that_the_product_takes(server: Server) -> None:
     from core.vault import check_keys  # noqa: PLC0415
 
@@ -388,7 +417,12 @@ def test_the_vault_key_is_one_that_the_product_takes(server: Server) -> None:
         ("rm deploy/images.env", "there is no deploy/images.env. Run deploy/staging.sh pin"),
         ("sed -i s/@sha256.*// deploy/images.env", "has no digest"),
         ("rm deploy/secrets/vault_keys", "the secret deploy/secrets/vault_keys is missing"),
+        (
+            "sed -i s/^CADDY_IMAGE=caddy:[^@]*/CADDY_IMAGE=caddy:1/ deploy/images.env",
+            "is not in deploy/images.env. Run",
+        ),
         ("chmod 755 deploy/secrets", "is open to others"),
+        ("chmod 600 deploy/caddy/Caddyfile", "the containers cannot read deploy/caddy/Caddyfile"),
     ],
     ids=lambda value: value.split()[-1] if value.startswith(("rm", "sed", "chmod")) else "",
 )
