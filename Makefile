@@ -9,7 +9,7 @@ TEMPLATES := $(wildcard platform/*/templates */templates)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run drill test check format bench demo-data lock audit sbom clean test-packages
+.PHONY: help setup run drill test check format bench demo-data smoke deploy-staging lock audit sbom clean test-packages
 
 help:
 	@echo "make run        start everything on this machine: http://localhost:8000 (PORT, COMANDA_DATA)"

@@ -122,6 +122,15 @@ def test_every_file_and_folder_is_there() -> None:
                 assert source in raw()["volumes"], source
 
 
+def test_no_mount_hides_what_an_image_starts_with() -> None:
+    """Grafana ends without its own grafana.ini; the others are given all that they read."""
+    targets = {name: [volume.split(":")[1] for volume in service.get("volumes", [])] for name, service in SERVICES.items()}
+    assert "/etc/grafana" not in targets["grafana"]
+    assert {"/etc/grafana/provisioning", "/etc/grafana/dashboards"} <= set(targets["grafana"])
+    assert SERVICES["prometheus"]["command"][0] == "--config.file=/etc/prometheus/prometheus.yml"
+    assert SERVICES["alertmanager"]["entrypoint"][1] == "/etc/alertmanager/start.sh"
+
+
 def test_every_secret_is_declared_and_used_and_made_by_the_script() -> None:
     declared = {name: secret["file"] for name, secret in raw()["secrets"].items()}
     assert declared == {name: f"./deploy/secrets/{name}" for name in declared}

@@ -124,6 +124,13 @@ def test_a_server_that_leaves_takes_no_request_with_it(stack: Stack) -> None:
     assert len(answers) > 20
 
 
+def test_the_web_servers_answer_to_the_names_that_containers_ask_for_them(stack: Stack) -> None:
+    """No cafeteria's host, and no address: as Prometheus, the proxy's health checks and Docker's come."""
+    where, token = f"http://{stack.address('web-a')}:8000", {"Authorization": "Bearer metrics-of-the-stack"}
+    for path, host in (("/metrics", "web-a:8000"), ("/health/accepting", "web-a:8000"), ("/health/live", "127.0.0.1:8000")):
+        assert requests.get(where + path, headers={"Host": host, **token}, timeout=30).status_code == 200, (path, host)
+
+
 def test_deploys_are_noted(stack: Stack) -> None:
     said = stack.manage("record_deploy", "--release", "r2", "--before", "r1", "--outcome", "rolled_back", "--seconds", "7")
     assert said == "r2: rolled back after 7 s\n"
