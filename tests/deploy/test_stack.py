@@ -90,6 +90,7 @@ def test_plain_http_is_sent_on_and_statics_of_former_releases_stay(stack: Stack)
     assert (moved.status_code, moved.headers["Location"].split(":")[0]) == (308, "https")
     (stack.folder / "kept" / "static" / "former.0123456789ab.css").write_text("p {}")
     with stack.client() as client:
+        assert client.get(f"{stack.url}/health", timeout=10).headers["Alt-Svc"] == 'h3=":443"; ma=86400'
         kept = client.get(f"{stack.url}/static/former.0123456789ab.css", timeout=10)
         assert (kept.status_code, kept.text, "immutable" in kept.headers["Cache-Control"]) == (200, "p {}", True)
         assert client.get(f"{stack.url}/static/never.css", timeout=10).status_code == 404

@@ -139,12 +139,12 @@ def test_an_unknown_cafeteria_is_not_there(http: requests.Session) -> None:
 
 def test_an_order_is_placed_and_taken_back(http: requests.Session) -> None:
     """By a customer of its own. The stock is as before; the order stays, cancelled, in that cafeteria alone."""
-    [product, *_] = got(http, f"{site()}/api/v1/products").json()
     email = f"smoke-{secrets.token_hex(6)}@smoke.example"
     account = {"email": email, "password": secrets.token_urlsafe(16), "full_name": "Smoke"}
     got(http, f"{site()}/api/v1/auth/register", 201, method="POST", json=account)
     signed = got(http, f"{site()}/api/v1/auth/login", method="POST", data={"username": email, "password": account["password"]})
     headers = {"Authorization": f"Bearer {signed.json()['access_token']}", "Idempotency-Key": secrets.token_hex(16)}
+    [product, *_] = got(http, f"{site()}/api/v1/products").json()  # just before: it is a public site
     wanted = {"items": [{"product_id": product["id"], "quantity": 2}], "notes": "smoke test: taken back at once"}
     placed = got(http, f"{site()}/api/v1/orders", 201, method="POST", json=wanted, headers=headers).json()
     try:
