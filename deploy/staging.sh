@@ -344,13 +344,14 @@ deploy() {
 }
 
 go_back() {
-  local now target
+  local now target schema
   now=$(noted current) target=$(noted before)
   # A deploy was killed on its way: what it was to replace, which is the one before the schema's.
   [[ -z $(noted next) || $(noted next) == "$target" ]] || target=$now
   [[ -n $target ]] || fail "no release before is known."
-  if [[ $target != "$now" && $(noted schema) != "$now" && $(noted schema) != "$target" ]]; then
-    fail "the schema is that of $(noted schema), and $target is two releases behind it. Mend and deploy, or say deploy --release $target."
+  schema=$(noted schema)
+  if [[ -n $schema && $target != "$now" && $schema != "$now" && $schema != "$target" ]]; then
+    fail "the schema is that of $schema, and $target is two releases behind it. Mend and deploy, or say deploy --release $target."
   fi
   release=$target backup=no
   check
