@@ -34,6 +34,13 @@ class WrongRecoveryCode(WrongCode):
     """This recovery code is not right, or was used before: each works once."""
 
 
+class CodesLocked(AppError):
+    """The codes of apps cannot be checked now. Use a recovery code, or ask the people who run the platform."""
+
+    code = "second_factor_locked"
+    status = 503
+
+
 class NoSecondFactor(AppError):
     """Two-step verification is not on."""
 

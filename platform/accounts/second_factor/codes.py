@@ -6,17 +6,20 @@ import secrets
 import time
 
 import pyotp
+import structlog
 from django.conf import settings
 from django.utils import timezone
 
 from accounts.digests import digest
-from accounts.errors import SecondFactorMissing, WrongRecoveryCode
+from accounts.errors import CodesLocked, SecondFactorMissing, WrongRecoveryCode
 from accounts.models import RecoveryCode, SecondFactor
 from accounts.second_factor.notices import tell
 from core.audit.actions import record
 from core.identity.callers import Caller
 from core.identity.errors import WrongCode
-from core.vault import unseal
+from core.vault import VaultLocked, unseal
+
+log = structlog.get_logger()
 
 STEP = 30  # seconds that a code of the app is shown
 DRIFT = (0, -1, 1)  # steps that the phone's clock may be off
@@ -33,7 +36,7 @@ def is_on(user_id: int) -> bool:
 def use_code(caller: Caller, code: str) -> None:
     """Uses up a code of the app or a recovery code, in the caller's transaction. A recovery code is audited, and told by mail.
 
-    Raises WrongCode.
+    Raises WrongCode, and CodesLocked when VAULT_KEYS have lost the key that sealed the app's secret.
     """
     given = re.sub(r"[\s-]+", "", code)
     if re.fullmatch(r"[0-9]{6}", given):
@@ -75,10 +78,18 @@ def new_recovery_codes(factor: SecondFactor) -> list[str]:
 
 def _use_app_code(user_id: int, code: str) -> None:
     factor = SecondFactor.objects.filter(user_id=user_id).first()
-    step = step_of(unseal(factor.sealed_secret), code) if factor is not None else None
+    step = step_of(_secret_of(factor), code) if factor is not None else None
     # Of many with the same code at once, one: whoever reads it over a shoulder is too late.
     if step is None or not SecondFactor.objects.filter(user_id=user_id, last_step__lt=step).update(last_step=step):
         raise WrongCode
+
+
+def _secret_of(factor: SecondFactor) -> str:
+    try:
+        return unseal(factor.sealed_secret)
+    except VaultLocked:
+        log.error("vault_locked", about=f"second factor of user {factor.user_id}")
+        raise CodesLocked from None
 
 
 def _use_recovery_code(caller: Caller, code: str) -> None:

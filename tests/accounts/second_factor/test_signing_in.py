@@ -8,6 +8,7 @@ import time_machine
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import UserSession
 from accounts.realm import platform_realm
@@ -15,6 +16,7 @@ from core.identity.actions import sign_out_everywhere
 from core.identity.second_factor import HALF
 from core.sessions import SIGN_IN, SessionStore
 from core.tokens import PLATFORM
+from core.vault import new_key
 from tests.accounts.second_factor.phone import Phone, email_of, enrolled, platform
 from tests.world import PASSWORD, World
 
@@ -50,6 +52,21 @@ def test_the_password_leads_to_the_code_and_the_code_in(world: World, phone: Pho
     assert client.post("/sign-in/code", {"code": phone.code(), "next": "/home/open"})["Location"] == "/home/open"
     assert client.get("/home").status_code == 200
     assert HALF not in session_of(client)
+
+
+def test_without_the_vaults_key_a_recovery_code_still_signs_in(world: World, settings: Settings) -> None:
+    phone, codes = enrolled(world.owner_a)
+    settings.VAULT_KEYS = [new_key()]
+    client = platform()
+    give_password(client, world.owner_a)
+    refused = client.post("/sign-in/code", {"code": phone.code()})
+    assert (refused.status_code, "Usá un código de recuperación" in refused.content.decode()) == (422, True)
+    locked = login(world.owner_a, code=phone.code())
+    assert (locked.status_code, locked.json()["code"]) == (503, "second_factor_locked")
+        503,
+        "second_factor_locked",
+    )
+    assert client.post("/sign-in/code?recovery=1", {"code": codes[0]}).status_code == 302
 
 
 def test_half_signed_in_is_worth_nothing_else(world: World, phone: Phone) -> None:
