@@ -63,9 +63,6 @@ def test_without_the_vaults_key_a_recovery_code_still_signs_in(world: World, set
     assert (refused.status_code, "Usá un código de recuperación" in refused.content.decode()) == (422, True)
     locked = login(world.owner_a, code=phone.code())
     assert (locked.status_code, locked.json()["code"]) == (503, "second_factor_locked")
-        503,
-        "second_factor_locked",
-    )
     assert client.post("/sign-in/code?recovery=1", {"code": codes[0]}).status_code == 302
 
 
