@@ -11,4 +11,5 @@ SECONDS = Histogram(
 )
 ORDERS = Counter("comanda_orders_total", "Orders placed", ["channel"])
 WEBHOOKS = Counter("comanda_webhooks_total", "Notifications of Mercado Pago", ["outcome"])
+SHARED_CACHE_LOOKS = Counter("comanda_shared_cache_looks_total", "Looks into the cache that web processes share", ["outcome"])
 REFUSED_REQUESTS = Counter("comanda_requests_refused_total", "Requests refused while the process was busy", ["reason"])

@@ -9,14 +9,14 @@ from typing import Any
 
 import structlog
 from django.core.cache.backends.redis import RedisCache
-from prometheus_client import Counter
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from core.metrics import SHARED_CACHE_LOOKS
+
 SECONDS = 0.1  # for a connection, and for an answer: drawing a menu takes less than ten milliseconds
 PAUSE = 5.0  # seconds in which a server that has just failed is not asked again
-LOOKS = Counter("comanda_shared_cache_looks_total", "Looks into the cache that processes share", ["outcome"])
 
 log = structlog.get_logger("comanda.cache")
 
@@ -52,7 +52,7 @@ class SharedCache(RedisCache):
         found = self._asked(lambda: super(SharedCache, self).get(key, None, version))
         if found is None:
             return default
-        LOOKS.labels("hit").inc()
+        SHARED_CACHE_LOOKS.labels("hit").inc()
         return found
 
     def set(self, key: Any, value: Any, timeout: Any = 300, version: int | None = None) -> None:
@@ -60,15 +60,15 @@ class SharedCache(RedisCache):
 
     def _asked(self, ask: Callable[[], Any], *, counted: bool = True) -> Any:
         if time.monotonic() < SharedCache._silent_until:
-            LOOKS.labels("skipped").inc()
+            SHARED_CACHE_LOOKS.labels("skipped").inc()
             return None
         try:
             found = ask()
         except RedisError as error:
             SharedCache._silent_until = time.monotonic() + PAUSE
-            LOOKS.labels("failed").inc()
+            SHARED_CACHE_LOOKS.labels("failed").inc()
             log.warning("shared_cache.failed", error=type(error).__name__, pause_seconds=PAUSE)
             return None
         if counted and found is None:
-            LOOKS.labels("miss").inc()
+            SHARED_CACHE_LOOKS.labels("miss").inc()
         return found

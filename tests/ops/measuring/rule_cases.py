@@ -95,5 +95,6 @@ CASES = (
         after="6m",
     ),
     gauge("NoticesUndelivered", 'comanda_notices_waiting_seconds{channel="slack"}', "1000", "60", "6m"),
+    gauge("SharedCacheAway", 'comanda_shared_cache_looks_total{outcome="failed"}', "0+1", "3+0", "25m"),
     gauge("AlertsUndelivered", 'alertmanager_notifications_failed_total{integration="slack"}', "0+1", "3+0", "8m"),
 )

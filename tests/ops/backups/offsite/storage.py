@@ -60,7 +60,7 @@ class Storage:
             "-master.telemetry=false",
             "-master.volumeSizeLimitMB=1024",
             "-master.electionTimeout=1s",
-            "-volume.max=20",
+            "-volume.max=200",  # Each bucket takes seven.
             *sorted(ports),
         ]
         with (self._folder / "weed.log").open("ab") as log:
