@@ -43,6 +43,7 @@ class Visit:
     client: Hashable | None  # None: nobody in particular, such as this machine itself
     signed_in: bool
     spared: bool = False  # never refused here: it counts, and the others' shares follow from it
+    place_known: bool = True
 
 
 class AdmissionMiddleware:
@@ -78,7 +79,7 @@ class AdmissionMiddleware:
         if reason:
             self.ended = time.monotonic()
             return refuse(request, reason, ref, host)
-        return self.let_in(request, visit)
+        return self.let_in(request, visit, host)
 
     def look_at_the_queue(self) -> bool:
         """Whether requests queue up before this process: then the next one begins right after the last. A lone client, however busy, never
@@ -108,7 +109,7 @@ class AdmissionMiddleware:
         since = time.monotonic() - SLOW
         return sum(whose == house and began < since for whose, began in list(self.under_way.values())) >= most
 
-    def let_in(self, request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    def let_in(self, request: HttpRequest, visit: Visit, host: str) -> HttpResponseBase:
         began, worked = time.monotonic(), time.thread_time()
         self.under_way[id(request)] = (visit.house, began)
         try:
@@ -116,6 +117,10 @@ class AdmissionMiddleware:
         finally:
             del self.under_way[id(request)]
             self.ended = time.monotonic()
+            if (
+                not visit.place_known
+            ):  # A cafeteria's first request here: by now it is. As somebody apart, it would stand in its own crowd's way.
+                visit = visit_of(request, host, last_known(host))
             seconds = min(DEAREST, max((time.monotonic() - began) / settings.WEB_THREADS, time.thread_time() - worked))
             self.houses.charge(visit.house, seconds)
             if visit.client is not None:
@@ -133,7 +138,8 @@ def visit_of(request: HttpRequest, host: str, ref: TenantRef | None) -> Visit:
         # Owners and admins at the platform are few; an admin's console is what ends a flood.
         return Visit(house=(place, True), client=(place, who.account_id), signed_in=True, spared=at_platform)
     address = client_address(request)
-    return Visit(house=(place, False), client=None if _is_this_machine(address) else network(address), signed_in=False)
+    client = None if _is_this_machine(address) else network(address)
+    return Visit(house=(place, False), client=client, signed_in=False, place_known=ref is not None or at_platform)
 
 
 def signed_for(request: HttpRequest, audience: str) -> Claims | None:

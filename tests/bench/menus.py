@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"\nMenu pages: {machine()}\n{options.cafeterias} cafeterias of {PRODUCTS} products, {options.rounds} rounds, medians\n")
             shared = {"CACHE_URL": valkey.url, "CACHE_PASSWORD": PASSWORD, "COMANDA_RELEASE": "bench"}
             found = [(_measure({}, options, folder), _measure(shared, options, folder)) for _ in range(options.rounds)]
-            for index, way in enumerate(("each process alone", "with Valkey, which the round before has filled")):
+            for index, way in enumerate(("each process alone", "with Valkey")):
                 for part, when in enumerate(("right after a start", "then")):
                     results = [one[index][part] for one in found]
                     rate, p99 = (statistics.median(getattr(result, figure) for result in results) for figure in ("rate", "p99"))

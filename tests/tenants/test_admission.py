@@ -133,6 +133,21 @@ def test_unknown_hosts_are_one_house(world: World, middleware: AdmissionMiddlewa
     assert answer(middleware, world.b).content == b"reached"
 
 
+def test_a_cafeterias_first_request_in_a_process_is_its_own(world: World) -> None:
+    routing.forget_all()
+
+    def found(request: HttpRequest) -> HttpResponse:
+        routing.resolve(world.a.host.split(":", maxsplit=1)[0])
+        return HttpResponse("reached")
+
+    middleware = AdmissionMiddleware(found)
+    for _ in range(20):
+        assert middleware(request_to(world.a)).status_code == 200
+    assert list(middleware.houses._used) == [(world.a.ref.id, False)]
+    middleware.houses.charge((world.a.ref.id, False), 3.0)
+    assert middleware(request_to(world.a)).status_code == 200
+
+
 def test_probes_files_and_webhooks_pass(world: World, middleware: AdmissionMiddleware) -> None:
     middleware.clients.charge(STRANGER, 9.0)
     middleware.clients.charge(WIFI, 0.1)
