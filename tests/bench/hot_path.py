@@ -3,6 +3,7 @@
 The load generator, the web process and PostgreSQL share the machine, so that ratios mean something and absolute figures little.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -51,7 +52,10 @@ end
 """
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench hot_path")
+    parser.add_argument("--threads", type=int, default=1, help="of each of the two web processes")
+    threads = parser.parse_args(arguments or []).threads
     with tempfile.TemporaryDirectory(prefix="comanda-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -60,9 +64,9 @@ def main() -> None:
             os.environ.update(environment)
             place = _prepare()
             run_program("psql", "-q", "-v", "ON_ERROR_STOP=1", "-c", PLAIN_SEQUENCE.format(**place), url)
-            print(f"\nHot path: {machine()}\n{ROUNDS} rounds of {SECONDS} s, medians\n")
-            _measure_menu(place, environment, folder)
-            _measure_orders(place, environment, folder, url)
+            print(f"\nHot path: {machine()}\n{ROUNDS} rounds of {SECONDS} s, medians; {threads} thread(s) in each web process\n")
+            _measure_menu(place, {**environment, "WEB_THREADS": str(threads)}, folder)
+            _measure_orders(place, {**environment, "WEB_THREADS": str(threads)}, folder, url)
 
 
 def _environment(url: str, folder: Path) -> dict[str, str]:
@@ -114,7 +118,7 @@ def _prepare() -> dict[str, str]:
 
 
 def _measure_menu(place: dict[str, str], environment: dict[str, str], folder: Path) -> None:
-    with web("config.wsgi:application", environment=environment) as (port, process):
+    with web("config.wsgi:application", threads=int(environment["WEB_THREADS"]), environment=environment) as (port, process):
         url = f"http://127.0.0.1:{port}/api/v1/products"
         request = urllib.request.Request(url, headers={"Host": place["host"]})
         body = urllib.request.urlopen(request, timeout=10).read().decode()
@@ -138,7 +142,7 @@ def _measure_menu(place: dict[str, str], environment: dict[str, str], folder: Pa
 
 def _measure_orders(place: dict[str, str], environment: dict[str, str], folder: Path, url: str) -> None:
     script = ORDER_SCRIPT.format(first=1000, half=PRODUCTS // 2, **place)
-    with web("config.wsgi:application", environment=environment) as (port, process):
+    with web("config.wsgi:application", threads=int(environment["WEB_THREADS"]), environment=environment) as (port, process):
         address = f"http://127.0.0.1:{port}/api/v1/orders"
         http_load(address, host=place["host"], clients=2, seconds=2, script=script, folder=folder)
         rounds = [
