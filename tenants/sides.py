@@ -4,14 +4,16 @@ Everything until the exchange is of no concern to the live schema. The exchange 
 nobody, and would tear an open transaction between the two.
 """
 
+import itertools
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -25,7 +27,14 @@ from tenants.refs import TenantRef
 from tenants.scope import unchecked_scope
 from tenants.snapshots import SEQUENCES, Snapshot, Source, TableShape, quoted
 
-LOCK_TIMEOUT = "3s"
+LOCK_SECONDS = 3.0  # to have every live table; also the lock_timeout of what follows
+# One attempt at all of them. Far below PostgreSQL's deadlock_timeout (1 s): an order that holds one table and waits for another is let go
+# by an attempt that ends, before PostgreSQL would choose it as the victim.
+ATTEMPT_MILLISECONDS = 250
+# Every fifth, when whoever was in it is long through: an autovacuum gives way only to one who has waited for deadlock_timeout.
+PATIENT_MILLISECONDS = 1500
+BREATH = 0.05  # seconds between two attempts, in which whoever has waited goes first
+LOCK_NOT_HAD = {"55P03", "40P01", "57014"}  # within lock_timeout, by a deadlock, within statement_timeout
 TABLES = "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' ORDER BY relname"
 
 
@@ -113,16 +122,12 @@ def exchange_schemas(ref: TenantRef, *, side: str, kept: str, head: str, before:
     """Let the side be the cafeteria's schema, and keep the live one under the name `kept`; a new generation begins.
 
     One transaction: killed at any time, one of the two is live and whole. Numbers that were given are not given again. `before` is called
-    in it with (cursor, live schema, side) quoted, when nobody else can write any more. Raises django's OperationalError when the live
-    tables could not be locked in time: nothing has happened then.
+    in it with (cursor, live schema, side) quoted, when nobody else can write any more. Raises django's OperationalError when the
+    live tables could not be locked in time: nothing has happened then.
     """
     live = quoted(ref.schema_name)
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
-        wait_for_lock(cafeteria_lock(ref.id))
-        cursor.execute(TABLES, [live])
-        tables = [f"{live}.{table}" for (table,) in cursor.fetchall()]
-        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        _lock_tables(cursor, live, also=cafeteria_lock(ref.id))
         _never_below(cursor, live, quoted(side))
         if before is not None:
             before(cursor, live, quoted(side))
@@ -132,6 +137,30 @@ def exchange_schemas(ref: TenantRef, *, side: str, kept: str, head: str, before:
         Cafeteria.objects.filter(pk=ref.id).update(**changed)
         Pulse.objects.filter(cafeteria_id=ref.id).update(menu=F("menu") + 1, orders=F("orders") + 1)
         transaction.on_commit(lambda: routing.forget(ref.id))
+
+
+def _lock_tables(cursor: Any, live: str, *, also: tuple[int, int]) -> None:
+    """Every table of the schema, in many short attempts: who works in it now may finish, and is never the victim of a deadlock with us."""
+    cursor.execute("SELECT current_setting('statement_timeout'), set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
+    before = cursor.fetchone()[0]
+    deadline = time.monotonic() + LOCK_SECONDS
+    for number in itertools.count(1):
+        cursor.execute("SAVEPOINT unlocked")
+        limit = ATTEMPT_MILLISECONDS if number % 5 else PATIENT_MILLISECONDS
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(limit)])
+        try:
+            wait_for_lock(also)
+            cursor.execute(TABLES, [live])
+            tables = [f"{live}.{table}" for (table,) in cursor.fetchall()]
+            cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        except OperationalError as error:
+            if getattr(error.__cause__, "pgcode", "") not in LOCK_NOT_HAD or time.monotonic() > deadline:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT unlocked")
+            time.sleep(BREATH)
+        else:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+            return
 
 
 def _never_below(cursor: Any, live: str, side: str) -> None:

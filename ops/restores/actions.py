@@ -35,7 +35,7 @@ from tenants.provisioning.schema import drop_schema
 from tenants.provisioning.template import current_template
 from tenants.queries import ref_by_uuid
 from tenants.refs import TenantRef
-from tenants.sides import exchange_schemas, fence, kept_name, schema_exists, side_name, unfence
+from tenants.sides import LOCK_NOT_HAD, exchange_schemas, fence, kept_name, schema_exists, side_name, unfence
 
 log = structlog.get_logger()
 Phase = Restore.Phase
@@ -44,7 +44,6 @@ UNDO_FOR = timedelta(days=7)
 FENCE_SECONDS = 30.0
 EXCHANGE_ATTEMPTS = 5
 NOT_ENDED = "restores.not_ended"
-LOCK_NOT_HAD = {"55P03", "40P01"}  # within the lock_timeout, and by a deadlock
 MONEY_WITHIN = timedelta(minutes=15)  # An undo whose money is not back by then has nobody any more who goes on with it.
 PARTS = ("database", "files")
 # A business day's numbers are not given twice, whichever way it goes.

@@ -10,6 +10,8 @@ from core import error_pages
 from core.errors import AppError, BadRequest, NotFound
 from core.http import json_error
 
+PASSING = {"40001", "40P01", "55P03"}  # serialization_failure, deadlock_detected, lock_not_available
+
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     if not _is_api(request):
@@ -28,8 +30,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, or 503 with Retry-After while the database is away: whoever is told to come back does, and whoever watches sees which it is."""
-    error: AppError = Unavailable() if _is_away(sys.exception()) else ServerFault()
+    """500, or 503 with Retry-After where it passes: whoever is told to come back does, and whoever watches sees which it is."""
+    error = _told(sys.exception())
     response = json_error(error) if _is_api(request) else error_pages.server_error(request)
     response.status_code = error.status
     for name, value in error.headers.items():
@@ -37,12 +39,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _is_away(error: BaseException | None) -> bool:
-    """Of what psycopg raises: no connection to be had, or the one at hand has ended."""
-    if not isinstance(error, OperationalError | InterfaceError):
-        return False
-    code = getattr(error.__cause__, "pgcode", None) or ""
-    return not code or code.startswith(("08", "57P", "53300"))
+def _told(error: BaseException | None) -> AppError:
+    """Of what psycopg raises: no connection to be had, or the one at hand has ended; two that have waited for one another."""
+    if isinstance(error, OperationalError | InterfaceError):
+        code = getattr(error.__cause__, "pgcode", None) or ""
+        if not code or code.startswith(("08", "57P", "53300")):
+            return Unavailable()
+        if code in PASSING:
+            return GotInTheWay()
+    return ServerFault()
 
 
 class Unavailable(AppError):
@@ -54,6 +59,17 @@ class Unavailable(AppError):
     def __init__(self) -> None:
         super().__init__()
         self.headers["Retry-After"] = "5"
+
+
+class GotInTheWay(AppError):
+    """Somebody else changed the same thing at that moment. Nothing was changed here; please try again."""
+
+    code = "try_again"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["Retry-After"] = "1"
 
 
 class ServerFault(AppError):

@@ -30,14 +30,15 @@ class Outcome:
     error: str = ""
 
 
-def attempt(cafeteria: Cafeteria, migrate: Callable[[], object], *, target: str, pause: float = 0.3) -> Outcome:
+def attempt(cafeteria: Cafeteria, migrate: Callable[[bool], object], *, target: str, pause: float = 0.3) -> Outcome:
     """Run `migrate`, again after a lock that was not given and a connection that was lost. A failure is on the status row.
 
-    `pause` in seconds before the second attempt; it doubles, with jitter.
+    `migrate` is told whether to be patient with locks: in the second half of the attempts. `pause` in seconds before the second one; it
+    doubles, with jitter.
     """
     for number in range(ATTEMPTS):
         try:
-            migrate()
+            migrate(number >= ATTEMPTS // 2)
         except DoneElsewhere:
             return Outcome(cafeteria=cafeteria, result=Result.ELSEWHERE)
         except AheadOfCode:

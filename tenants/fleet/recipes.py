@@ -18,7 +18,10 @@ from tenants.provisioning.schema import record_migrations, run_script
 from tenants.queries import ref_for
 from tenants.scope import unchecked_scope
 
-LOCK_TIMEOUT = "2s"  # A statement that waits for a table blocks all who come after it: rather give way and come back.
+# A statement that waits for a table blocks all who come after it: rather give way and come back. Below PostgreSQL's deadlock_timeout (1 s),
+# so that of two who wait for one another it is not an order that has to fail.
+LOCK_TIMEOUT = "500ms"
+PATIENT_LOCK_TIMEOUT = "2s"  # An autovacuum gives way only to one who has waited for deadlock_timeout.
 STATEMENT_TIMEOUT = "120s"
 LIMITS = "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)"
 HEAD = "SELECT schema_head FROM public.tenants_cafeteria WHERE id = %s FOR NO KEY UPDATE"
@@ -46,9 +49,9 @@ class Recipe:
     migrations: tuple[Key, ...]
 
 
-def make_recipe(cafeteria: Cafeteria, *, target: str) -> Recipe:
+def make_recipe(cafeteria: Cafeteria, *, target: str, patient: bool = False) -> Recipe:
     """Migrate this cafeteria with Django's executor, in one transaction, and return what it took."""
-    with work_on(cafeteria, target=target):
+    with work_on(cafeteria, target=target, patient=patient):
         loader = MigrationLoader(connection)
         if unknown_migrations(loader):
             raise AheadOfCode
@@ -61,20 +64,20 @@ def make_recipe(cafeteria: Cafeteria, *, target: str) -> Recipe:
     return Recipe(start=cafeteria.schema_head, target=target, statements=tuple(statements), migrations=tuple(migrations))
 
 
-def follow_recipe(cafeteria: Cafeteria, recipe: Recipe) -> None:
+def follow_recipe(cafeteria: Cafeteria, recipe: Recipe, *, patient: bool = False) -> None:
     """Migrate this cafeteria in one transaction: all of it or nothing."""
-    with work_on(cafeteria, target=recipe.target):
+    with work_on(cafeteria, target=recipe.target, patient=patient):
         run_script(recipe.statements)
         record_migrations(recipe.migrations)
 
 
 @contextmanager
-def work_on(cafeteria: Cafeteria, *, target: str) -> Iterator[None]:
+def work_on(cafeteria: Cafeteria, *, target: str, patient: bool) -> Iterator[None]:
     """The cafeteria's schema, locked, and marked as migrated at the end. Raises Occupied, DoneElsewhere."""
     started = timezone.now()
     with unchecked_scope(ref_for(cafeteria)):
         with connection.cursor() as cursor:
-            cursor.execute(LIMITS, [LOCK_TIMEOUT, STATEMENT_TIMEOUT])
+            cursor.execute(LIMITS, [PATIENT_LOCK_TIMEOUT if patient else LOCK_TIMEOUT, STATEMENT_TIMEOUT])
         if not try_lock(cafeteria_lock(cafeteria.pk)):
             raise Occupied
         with connection.cursor() as cursor:

@@ -137,13 +137,14 @@ class Fleet:
 
     def lead(self, cafeteria: Cafeteria) -> Recipe | None:
         found: list[Recipe] = []
-        outcome = attempt(cafeteria, lambda: found.append(make_recipe(cafeteria, target=self.report.head)), target=self.report.head)
+        target = self.report.head
+        outcome = attempt(cafeteria, lambda patient: found.append(make_recipe(cafeteria, target=target, patient=patient)), target=target)
         self.note(outcome)
         return found[0] if found else None
 
     def follow(self, cafeterias: list[Cafeteria], recipe: Recipe) -> None:
         def migrate(cafeteria: Cafeteria) -> Outcome:
-            return attempt(cafeteria, lambda: follow_recipe(cafeteria, recipe), target=recipe.target)
+            return attempt(cafeteria, lambda patient: follow_recipe(cafeteria, recipe, patient=patient), target=recipe.target)
 
         for outcome in work_off(cafeterias, migrate, workers=self.options.jobs, stop=lambda: self.must_stop):
             self.note(outcome)

@@ -1,4 +1,4 @@
-"""What is answered while the database is away: 503 and when to come back, not 500."""
+"""What is answered while the database is away or in a deadlock: 503 and when to come back, not 500."""
 
 import psycopg2
 import pytest
@@ -10,6 +10,10 @@ from tests.world import World
 
 class Terminated(psycopg2.OperationalError):
     pgcode = "57P01"
+
+
+class Deadlock(psycopg2.OperationalError):
+    pgcode = "40P01"
 
 
 class TooLate(psycopg2.OperationalError):
@@ -28,10 +32,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Exception 
     [
         (OperationalError("could not connect"), psycopg2.OperationalError("could not connect"), 503, "unavailable"),
         (OperationalError("terminating"), Terminated(), 503, "unavailable"),
+        (OperationalError("deadlock detected"), Deadlock(), 503, "try_again"),
         (OperationalError("canceling statement"), TooLate(), 500, "server_error"),
         (DataError("nonsense"), None, 500, "server_error"),
     ],
-    ids=["no-connection", "ended", "statement-timeout", "a-fault-of-ours"],
+    ids=["no-connection", "ended", "deadlock", "statement-timeout", "a-fault-of-ours"],
 )
 def test_an_order_while_the_database_is_away(
     world: World, luna: Client, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Exception | None, status: int, code: str

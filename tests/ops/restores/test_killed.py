@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tenants.provisioning.heads import current_head
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
 from tests.ops.backups.bundles import written_bundle
-from tests.processes import committed_queue, manage
+from tests.processes import committed_queue, manage, wait_for
 from tests.world import Place, World
 
 
@@ -248,7 +249,7 @@ def test_an_undo_that_died_before_the_money_is_finished(place: Place, backup: Ba
 def test_tables_that_somebody_holds(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is changed, the cafeteria is not away, and the side is dropped."""
     monkeypatch.setattr(actions, "EXCHANGE_ATTEMPTS", 1)
-    monkeypatch.setattr("tenants.sides.LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("tenants.sides.LOCK_SECONDS", 0.2)
     other = connection.copy()
     try:
         with other.cursor() as cursor:
@@ -262,6 +263,33 @@ def test_tables_that_somebody_holds(place: Place, backup: Backup, monkeypatch: p
     restore.refresh_from_db()
     assert (restore.phase, price(place)) == ("failed", "9999.00")
     assert schemas(place) == {place.ref.schema_name}
+
+
+def test_an_order_that_is_being_placed_is_never_the_victim_of_a_deadlock(place: Place, backup: Backup) -> None:
+    """It has read the products, and writes while the exchange has waited for them for longer than PostgreSQL takes to look for a deadlock."""
+    schema = place.ref.schema_name
+    restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
+    other = connection.copy()
+
+    def order() -> None:
+        with other.cursor() as cursor:
+            waits = f"SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '\"{schema}\".shop_product'::regclass"
+            wait_for(lambda: cursor.execute(waits) or cursor.fetchone()[0])
+            time.sleep(1.2)
+            cursor.execute(f'UPDATE "{schema}".shop_order SET notes = notes')
+            cursor.execute("COMMIT")
+
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f'BEGIN; SELECT count(*) FROM "{schema}".shop_product')
+        other.inc_thread_sharing()
+        with ThreadPoolExecutor(1) as threads:
+            placed = threads.submit(order)
+            assert run_restore(restore_id=restore.pk).phase == "done"
+            placed.result()
+    finally:
+        other.close()
+    assert price(place) != "9999.00"
 
 
 def test_a_connection_that_is_lost_in_the_exchange_ends_nothing(place: Place, backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
