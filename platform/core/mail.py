@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import structlog
@@ -13,11 +14,21 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 log = structlog.get_logger()
 
+PERMANENT = 500  # SMTP's codes from here on: asking again is in vain
+
+
+class AddressRefused(OSError):
+    """The mail server takes no mail for this address, and says that it will not later."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code  # SMTP's
+        super().__init__(f"The mail server refuses the address: {code}.")
+
 
 def send_mail(*, to: Sequence[str], subject: str, text: str, message_id: str) -> None:
     """One mail, outside of every transaction. The same `message_id` again is the same mail to whoever receives it.
 
-    Raises OSError, of which smtplib's errors are kinds.
+    Raises OSError, of which smtplib's errors are kinds: AddressRefused when no later try would fare better.
     """
     headers = {"Message-ID": f"<{message_id}@{settings.BASE_DOMAIN}>", "Auto-Submitted": "auto-generated"}
     one_line = " ".join(subject.split())
@@ -25,6 +36,11 @@ def send_mail(*, to: Sequence[str], subject: str, text: str, message_id: str) ->
     mailer = mailers["default"]
     try:
         mailer.send_messages([mail])
+    except SMTPRecipientsRefused as error:  # by all of them
+        codes = [code for code, _ in error.recipients.values()]
+        if min(codes) < PERMANENT:
+            raise
+        raise AddressRefused(codes[0]) from None  # Its text quotes the address.
     finally:
         mailer.close()  # A connection on which TLS or the sign-in failed is still open.
 

@@ -15,8 +15,14 @@ from django.utils.translation import get_language
 from core.money import DECIMALS, quantize
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
-Kind = Literal["time", "date", "datetime", "exact"]
-PATTERNS: dict[Kind, str] = {"time": "HH:mm", "date": "d MMM y", "datetime": "EEE d MMM, HH:mm", "exact": "d MMM y, HH:mm:ss"}
+Kind = Literal["time", "date", "datetime", "exact", "zoned"]
+PATTERNS: dict[Kind, str] = {
+    "time": "HH:mm",
+    "date": "d MMM y",
+    "datetime": "EEE d MMM, HH:mm",
+    "exact": "d MMM y, HH:mm:ss",
+    "zoned": "d MMM y, HH:mm (ZZZZ)",  # GMT-03:00: for whoever reads it elsewhere
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from core.identity.callers import Caller, Claims
 from core.identity.emails import normalise_email, normalised_or_none
 from core.identity.errors import EmailTaken, InvalidToken, SecondFactorRequired, SignInExpired, WeakPassword, WrongCode, WrongCredentials
 from core.identity.models import Account
+from core.identity.notices import How, tell_new_password
 from core.identity.realm import Realm
 from core.identity.second_factor import HalfSignedIn, code_attempt
 
@@ -181,7 +182,7 @@ def sign_out_everywhere(realm: Realm, *, account_id: int) -> None:
 
 
 def change_password(realm: Realm, *, caller: Caller, current: str, new: str, address: str) -> SignedIn:
-    """Sets a new password, ends every session, and starts one for whoever did it.
+    """Sets a new password, ends every session, and starts one for whoever did it. Told by mail.
 
     Raises WrongCredentials, WeakPassword, TooManyAttempts.
     """
@@ -195,7 +196,8 @@ def change_password(realm: Realm, *, caller: Caller, current: str, new: str, add
     check_password_rules(new, email=account.email, full_name=account.full_name)
     encoded = passwords.hash_password(new)
     with realm.scope():
-        return set_password(realm, account, encoded=encoded)
+        set_password(realm, account, encoded=encoded, how="changed")
+        return start_session(realm, account)
 
 
 def confirm_password(realm: Realm, *, caller: Caller, password: str, address: str, code: str = "") -> None:
@@ -216,10 +218,10 @@ def confirm_password(realm: Realm, *, caller: Caller, password: str, address: st
             realm.use_code(caller, code)
 
 
-def set_password(realm: Realm, account: Account, *, encoded: str) -> SignedIn:
-    """Inside the scope. The account's sessions and tokens end; the one that is returned is new."""
+def set_password(realm: Realm, account: Account, *, encoded: str, how: How) -> None:
+    """Inside the scope. The account's sessions and tokens end, and its holder is told by mail. Raises as end_sessions."""
     end_sessions(realm, account, password=encoded)
-    return start_session(realm, account)
+    tell_new_password(realm, account, how=how)
 
 
 def end_sessions(realm: Realm, account: Account, *, password: str = "") -> None:

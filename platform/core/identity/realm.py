@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ class Realm:
     space: str  # whose accounts throttling counts
     scope: Callable[[], AbstractContextManager[Any]]  # opens a transaction in which the tables can be queried
     audience: Callable[[], str]  # asked inside the scope, where it is fresh
+    enqueue_password_notice: Callable[[int, Mapping[str, str]], None]  # inside the scope: adds the job that mails this account's holder
     second_factor: SecondFactor | None = None  # where people can have one
 
     def caller(self, claims: Claims) -> Caller | None:

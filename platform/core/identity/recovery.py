@@ -17,13 +17,13 @@ from django.utils.translation import gettext as _
 
 from core import passwords, throttle
 from core.errors import TooManyAttempts
-from core.identity.actions import SignedIn, check_password_rules, end_sessions, start_session
+from core.identity.actions import SignedIn, check_password_rules, set_password, start_session
 from core.identity.emails import normalised_or_none
 from core.identity.errors import ResetLinkInvalid, SecondFactorRequired, WrongCredentials
 from core.identity.models import Account
+from core.identity.notices import mail_account
 from core.identity.realm import Realm
 from core.identity.second_factor import HalfSignedIn
-from core.mail import send_mail
 
 LINK_LIFE = timedelta(hours=1)
 MAILS = 3  # to one account within settings.LOGIN_FAILURE_WINDOW
@@ -51,7 +51,7 @@ def ask_for_link(realm: Realm, *, email: str, address: str, enqueue_mail: Callab
 def mail_link(realm: Realm, *, account_id: int, page: str, place: str, language: str, job_id: UUID) -> bool:
     """Mail a link to `page` with its token, in the words of `place`; False for an account that is not there (any more).
 
-    The same job again is the same mail. Raises OSError when the mail server does not take it.
+    And for one that no mail reaches. The same job again is the same mail. Raises OSError when the mail server may take it later.
     """
     with realm.scope():
         account = _accounts(realm).filter(pk=account_id).first()
@@ -64,8 +64,7 @@ def mail_link(realm: Realm, *, account_id: int, page: str, place: str, language:
             "Somebody, probably you, asked for a new password at {place}. Choose it here within an hour:\n\n{link}\n\n"
             "Was it not you? Then nothing has to be done: without this link the password stays as it is.\n"
         ).format(place=place, link=f"{page}?{urlencode({'token': token})}")
-    send_mail(to=[account.email], subject=subject, text=text, message_id=f"reset-{job_id}")
-    return True
+    return mail_account(account, subject=subject, text=text, message_id=f"reset-{job_id}")
 
 
 def check_link(realm: Realm, *, token: str) -> None:
@@ -75,7 +74,7 @@ def check_link(realm: Realm, *, token: str) -> None:
 
 
 def choose_password(realm: Realm, *, token: str, new: str, address: str) -> SignedIn:
-    """Sets the password, ends every session, and starts one for whoever has the link.
+    """Sets the password, ends every session, and starts one for whoever has the link. Told by mail.
 
     Raises ResetLinkInvalid, WeakPassword, TooManyAttempts. Whoever was locked out by wrong passwords may sign in again. For whoever has a
     second factor the link stands for the password alone: the password is set, and SecondFactorRequired raised.
@@ -89,7 +88,7 @@ def choose_password(realm: Realm, *, token: str, new: str, address: str) -> Sign
     encoded = passwords.hash_password(new)
     try:
         with realm.scope():
-            end_sessions(realm, account, password=encoded)
+            set_password(realm, account, encoded=encoded, how="chosen")
             signed_in = None if realm.asks_for_code(account.pk) else start_session(realm, account)
     except WrongCredentials:  # Used at the same time by somebody else.
         raise ResetLinkInvalid from None

@@ -4,14 +4,19 @@ import re
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import RecoveryCode, SecondFactor
+from accounts.second_factor.actions import renew_recovery_codes
 from accounts.second_factor.codes import is_on
 from core.audit.models import AuditEntry
+from core.identity.errors import WrongCode
+from core.jobs import enqueue
 from core.jobs.models import Job
 from tests.accounts.second_factor.phone import Phone, email_of, enrolled, platform, read_phone
+from tests.accounts.second_factor.test_codes import caller_of
 from tests.accounts.test_pages import signed_in
 from tests.accounts.test_proof import age, store_of
 from tests.core.identity.test_recovery import NEW, ask_and_mail, follow, link_in, mailbox, work
@@ -21,6 +26,7 @@ from tests.world import PASSWORD, World
 __all__ = ["mailbox"]  # a fixture
 pytestmark = pytest.mark.django_db
 SET_UP = "/second-factor/set-up"
+KIND = "accounts.jobs.mail_second_factor_notice"
 LIFE = 15 * 60
 
 
@@ -42,7 +48,7 @@ def acts(user_id: int) -> list[str]:
 
 def mails(mailbox: Mailbox) -> list[tuple[str, str]]:
     """Subject and text of those that wait to be sent."""
-    for job in Job.objects.filter(kind="accounts.jobs.mail_second_factor_notice").order_by("created_at", "id"):
+    for job in Job.objects.filter(kind=KIND).order_by("created_at", "id"):
         work(job)
     return [(str(mail["Subject"]), mail.get_content()) for mail in mailbox.mails]
 
@@ -186,9 +192,47 @@ def test_a_new_password_by_mail_forgives_no_wrong_codes(world: World, mailbox: M
     assert client.post("/sign-in/code", {"code": phone.code()}).status_code == 429
 
 
+def test_the_mail_says_when_and_the_same_job_again_is_the_same_mail(world: World, mailbox: Mailbox) -> None:
+    phone, _ = enrolled(world.owner_a)
+    signed_in_with_code(world.owner_a, phone).post("/second-factor/off")
+    [job] = Job.objects.filter(kind=KIND)
+    job.arguments["facts"]["at"] = "2026-03-04T15:30:00+00:00"
+    for _ in range(2):
+        assert work(job) == {"sent": True}
+    assert [mail["Message-ID"] for mail in mailbox.mails] == [f"<second-factor-{job.pk}@localhost>"] * 2
+    assert mailbox.recipients == [[email_of(world.owner_a)]] * 2
+    assert mailbox.mails[0].get_content().replace("\r\n", "\n") == (
+        "Desde ahora alcanza con la contraseña para ingresar a Comanda.\n\n"
+        "Ocurrió el 4 mar 2026, 12:30 (GMT-03:00).\n\n"
+        "¿No fuiste vos? Entonces alguien más puede ingresar en tu cuenta: elegí otra contraseña en "
+        "http://localhost:8000/password/forgotten y avisale al equipo de Comanda.\n"
+    )
+
+
+def test_a_job_of_an_older_release_is_mailed_without_the_moment(world: World, mailbox: Mailbox) -> None:
+    about: dict[str, Any] = {"user_id": world.admin, "what": "off", "language": "en", "facts": {}}
+    assert work(enqueue(KIND, **about)) == {"sent": True}
+    assert (mailbox.mails[0]["Subject"], "It happened on" in mailbox.mails[0].get_content()) == ("Two-step verification is off", False)
+
+
+def test_what_is_rolled_back_is_told_to_nobody(world: World) -> None:
+    enrolled(world.owner_a)
+    caller = caller_of(world, world.owner_a)
+
+    def renew_and_fail() -> None:
+        with transaction.atomic():
+            renew_recovery_codes(caller=caller)
+            assert Job.objects.filter(kind=KIND).count() == 1
+            raise WrongCode
+
+    with pytest.raises(WrongCode):
+        renew_and_fail()
+    assert not Job.objects.filter(kind=KIND).exists()
+
+
 def test_where_no_mail_is_sent_none_is_added(world: World, settings: Settings) -> None:
     settings.MAIL_ENABLED = False
     phone, _ = enrolled(world.owner_a)
     signed_in_with_code(world.owner_a, phone).post("/second-factor/off")
     assert not SecondFactor.objects.filter(user_id=world.owner_a).exists()
-    assert not Job.objects.filter(kind="accounts.jobs.mail_second_factor_notice").exists()
+    assert not Job.objects.filter(kind=KIND).exists()
