@@ -9,6 +9,7 @@ from django.test.utils import setup_databases
 from pytest_django import Settings
 
 from tests.emulator.process import Emulator, SharedEmulator
+from tests.passwords import make_cheap
 from tests.payments.application import point_to
 from tests.world import World, build_world, drop_world, unique_slugs
 
@@ -16,6 +17,7 @@ from tests.world import World, build_world, drop_world, unique_slugs
 def pytest_configure() -> None:
     # Pages in the tests name their assets plainly; tests in a browser collect them and start the real server.
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    make_cheap()
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
 

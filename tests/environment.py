@@ -17,7 +17,7 @@ def start() -> None:
         folder = Path(tempfile.mkdtemp(prefix="comanda-test-"))
         folder.chmod(0o755)
         atexit.register(_stack.close)
-        os.environ["DATABASE_URL"] = _stack.enter_context(embedded_database(folder))
+        os.environ["DATABASE_URL"] = _stack.enter_context(embedded_database(folder, settings={"fsync": "off"}))
         os.environ["COMANDA_DATA"] = str(folder)
         (folder / "static").mkdir()
     os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)

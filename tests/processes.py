@@ -16,6 +16,8 @@ from django_q.models import OrmQ, Schedule, Task
 from core.jobs.models import ClusterBeat, Job
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# In the environment of a process whose coverage shows nothing that tests in our own process do not: it costs half as much again.
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
 
 
 def database_url() -> str:

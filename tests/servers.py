@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.processes import REPOSITORY, database_url, kill_group
+from tests.processes import REPOSITORY, UNMEASURED, database_url, kill_group
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def running_web(data_folder: Path, *, workers: int = 2, threads: int = 1, port: 
                 "config.wsgi:application",
             ],
             cwd=REPOSITORY,
-            env={**os.environ, **values},
+            env={**os.environ, **UNMEASURED, **values},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -44,7 +44,7 @@ def running_web(data_folder: Path, *, workers: int = 2, threads: int = 1, port: 
         wait_for_answer(port, data_folder / "web.log")
         yield port
     finally:
-        process.terminate()  # in order, so that coverage is written
+        process.terminate()
         try:
             process.wait(15)
         finally:

@@ -28,6 +28,7 @@ from ops.backups.bundles.keys import bundle_keys
 log = structlog.get_logger()
 TICK_SECONDS = 1.0
 STATE_SECONDS = 2.0
+BASE_SECONDS = 2.0
 TIDY_SECONDS = 60.0
 TIDY_OFFSITE_SECONDS = 600.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
@@ -166,7 +167,7 @@ class Keeper:
 
     def _duties(self) -> list[tuple[str, Duty, float]]:
         return [
-            ("base", self.take_due_base, 2.0),
+            ("base", self.take_due_base, BASE_SECONDS),
             ("offsite", self.ship, float(settings.ARCHIVE_SHIP_SECONDS)),
             ("offsite_bases", self.ship_bases, 30.0),
             ("tidy", self.tidy, TIDY_SECONDS),

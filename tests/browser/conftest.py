@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from config.web import web_command
 from tests.emulator.process import Emulator, running_emulator
 from tests.payments.application import environment_of
-from tests.processes import REPOSITORY, committed_queue, database_url, kill_group, manage, wait_for
+from tests.processes import REPOSITORY, UNMEASURED, committed_queue, database_url, kill_group, manage, wait_for
 from tests.world import PASSWORD, Place, World
 
 CHROMIUM = (
@@ -87,7 +87,7 @@ def worker(
 ) -> Iterator[None]:
     """What works off the short jobs: notifications and refunds among them."""
     folder = tmp_path_factory.mktemp("worker")
-    with django_db_blocker.unblock(), committed_queue(), manage("worker", "short", data_folder=folder, **_environment):
+    with django_db_blocker.unblock(), committed_queue(), manage("worker", "short", data_folder=folder, **UNMEASURED, **_environment):
         yield
 
 
@@ -96,7 +96,7 @@ def _web(django_db_setup: None, port: int, _environment: dict[str, str], tmp_pat
     """The web process as `make run` starts it, with its static files as they are sent in production."""
     folder = tmp_path_factory.mktemp("browser")
     values = {"DATABASE_URL": database_url(), "COMANDA_DATA": str(folder), **_environment}
-    environment = {**os.environ, **values, "PORT": str(port)}
+    environment = {**os.environ, **UNMEASURED, **values, "PORT": str(port)}
     collect = (sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity=0", "--ignore=ninja")
     subprocess.run(collect, cwd=REPOSITORY, env=environment, check=True, timeout=240)
     with (folder / "web.log").open("wb") as log:

@@ -20,7 +20,7 @@ from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
 from tests.browser.conftest import DESK, PHONE, Site
 from tests.browser.test_quality import LOOKS, Findings
-from tests.processes import manage
+from tests.processes import UNMEASURED, manage
 from tests.world import PASSWORD, World
 
 
@@ -34,7 +34,7 @@ def folder(settings: Settings, tmp_path: Path, site: Site) -> Iterator[Path]:
 @pytest.fixture
 def long_worker(folder: Path, _environment: dict[str, str]) -> Iterator[None]:
     values = {**_environment, "BACKUP_FOLDER": str(folder / "backups")}
-    with manage("worker", "long", data_folder=folder, **values):
+    with manage("worker", "long", data_folder=folder, **UNMEASURED, **values):
         yield
 
 

@@ -83,9 +83,8 @@ LOOKS = pytest.mark.parametrize(
     [
         {"size": PHONE, "color_scheme": "light", "language": "es"},
         {"size": DESK, "color_scheme": "dark", "language": "en"},
-        {"size": PHONE, "color_scheme": "dark", "language": "en"},
     ],
-    ids=["phone-light-es", "desk-dark-en", "phone-dark-en"],
+    ids=["phone-light-es", "desk-dark-en"],
 )
 
 

@@ -19,7 +19,7 @@ from core.jobs.models import Job, JobState
 from core.request_context import current_request, name_for_database
 from tenants.scope import tenant_scope
 from tests.payments.test_secrets import Sentry
-from tests.processes import committed_queue, manage, wait_for
+from tests.processes import UNMEASURED, committed_queue, manage, wait_for
 from tests.servers import running_web
 from tests.world import World
 
@@ -64,7 +64,7 @@ def test_an_error_of_the_web_and_of_a_job_can_be_followed(
             of_web = wait_for(lambda: events(sentry))[0]
         with structlog.contextvars.bound_contextvars(request_id=REQUEST):
             job = enqueue(BREAKS, cafeteria_uuid=place.ref.uuid, max_attempts=1)
-        with manage("worker", "short", data_folder=tmp_path, **settings):
+        with manage("worker", "short", data_folder=tmp_path, **UNMEASURED, **settings):
             wait_for(lambda: Job.objects.filter(pk=job.pk, state=JobState.FAILED).exists())
             [of_job] = wait_for(lambda: [event for event in events(sentry) if "job_id" in event["tags"]])
     both = {"cafeteria": str(place.ref.uuid), "request_id": REQUEST}

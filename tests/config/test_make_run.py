@@ -17,7 +17,7 @@ import pytest
 
 from config.dev.mercadopago import is_free, kept_stand_in
 from config.dev.postgres import running_server
-from tests.processes import wait_for
+from tests.processes import UNMEASURED, wait_for
 
 SAID = {"COMANDA_DEMO": "0", "COMANDA_ENV": "development", "WEB_WORKERS": "1"}
 UNSAID = ("DATABASE_URL", "DATABASE_DIRECT_URL", "SECRET_KEY", "VAULT_KEYS", "PUBLIC_URL")
@@ -36,17 +36,18 @@ def free_port() -> int:
         return port
 
 
-def start(data_folder: Path, port: int) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in UNSAID}
+def start(data_folder: Path, port: int, *, measured: bool = True) -> subprocess.Popen[str]:
+    given = os.environ if measured else os.environ | UNMEASURED
+    environment = {name: value for name, value in given.items() if name not in UNSAID}
     environment |= SAID | {"COMANDA_DATA": str(data_folder), "PORT": str(port)}
     command = (sys.executable, "-m", "config.dev")
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 @contextmanager
-def running(data_folder: Path, port: int) -> Iterator[list[str]]:
+def running(data_folder: Path, port: int, *, measured: bool = True) -> Iterator[list[str]]:
     """A copy that has said it is ready; its lines up to then."""
-    with start(data_folder, port) as process:
+    with start(data_folder, port, measured=measured) as process:
         try:
             yield lines_until_ready(process)
             process.send_signal(signal.SIGTERM)
@@ -91,7 +92,7 @@ def stand_in(data_folder: Path) -> str:
 def test_two_copies_run_side_by_side_and_leave_nobody(folder: Path) -> None:
     before = set(psutil.Process().children(recursive=True))
     one, two = free_port(), free_port()
-    with running(folder / "one", one) as lines, running(folder / "two", two):
+    with running(folder / "one", one) as lines, running(folder / "two", two, measured=False):
         assert f"  Data folder  {folder / 'one'}" in lines
         assert f"  Platform     http://localhost:{one}" in lines
         assert [line for line in lines if line.startswith("  Mercado Pago http://localhost:")]
@@ -110,10 +111,10 @@ def test_two_copies_run_side_by_side_and_leave_nobody(folder: Path) -> None:
 
 def test_a_killed_copy_is_followed_by_a_new_one(folder: Path) -> None:
     port = free_port()
-    with start(folder, port) as process:
+    with start(folder, port, measured=False) as process:
         lines_until_ready(process)
         process.kill()
-    with running(folder, port):
+    with running(folder, port, measured=False):
         assert healthy(port)
 
 

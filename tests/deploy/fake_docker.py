@@ -1,4 +1,4 @@
-"""Stands in for docker and for curl where there is no engine: `docker` and `curl` of the tests of deploy/staging.sh are copies of it.
+"""Stands in for docker and for curl where there is no engine: `docker` and `curl` of the tests of deploy/staging.sh call it.
 
 It knows the options that docker and its compose plugin have of those that are asked for, the compose file's services, which images there
 are and which containers run, and fails as they do: a command in a container that does not run, an image that nobody has built, an option or
@@ -194,7 +194,3 @@ def main() -> None:
         engine.save()
     sys.stdout.flush()
     kill_who_asks(number, "after")
-
-
-if __name__ == "__main__":
-    main()

@@ -144,8 +144,7 @@ class Stack:
         given = {name: self.here(str(value), service) for name, value in self.services[service].get("environment", {}).items()}
         image = {"PATH": f"{BIN}:{programs_folder()}:/usr/sbin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1", "HOME": str(self.folder)}
         python = {"PYTHONPATH": f"{self.code}:{self.code / 'platform'}", "STATIC_ROOT": str(self.folder / "static")}
-        measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-        return {**image, **python, **measured, "PYTHONDONTWRITEBYTECODE": "1", "STACK_SERVICE": self._mark(service), **given, **more}
+        return {**image, **python, "PYTHONDONTWRITEBYTECODE": "1", "STACK_SERVICE": self._mark(service), **given, **more}
 
     def _mark(self, service: str) -> str:
         """In the environment of all processes of a service."""

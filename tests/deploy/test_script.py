@@ -139,9 +139,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("alertmanager", "caddy", "grafana", "pgbouncer", "postgres", "prometheus"):
         shutil.copytree(REPOSITORY / "deploy" / name, folder / "deploy" / name)
     shutil.copy(REPOSITORY / "docker-compose.staging.yml", folder)
-    text = (REPOSITORY / "tests" / "deploy" / "fake_docker.py").read_text()
+    shutil.copy(REPOSITORY / "tests" / "deploy" / "fake_docker.py", fake)
     for program in ("docker", "curl"):
-        (fake / program).write_text(f"#!{sys.executable} -SEs\n{text}")
+        (fake / program).write_text(f"#!{sys.executable} -SEs\nimport fake_docker\nfake_docker.main()\n")
         (fake / program).chmod(0o755)
     images = {name: service["image"] for name, service in services().items()}
     (fake / "services.json").write_text(json.dumps(images))

@@ -35,7 +35,7 @@ from payments.sellers.models import Connecting, Seller
 from tests.emulator.process import Emulator, running_emulator
 from tests.payments.application import NAMES, code_of, environment_of
 from tests.payments.chaos.stage import forget_money
-from tests.processes import committed_queue, manage, wait_for
+from tests.processes import UNMEASURED, committed_queue, manage, wait_for
 from tests.servers import free_port, running_web
 from tests.world import PASSWORD, World
 
@@ -159,13 +159,15 @@ def scene(tmp_path: Path, sentry: Sentry, committed_world: World, django_db_bloc
             "LOG_REQUESTS": "1",
             "SENTRY_DSN": sentry.dsn,
         }
-        with manage("collectstatic", "--no-input", "--verbosity=0", "--ignore=ninja", "--ignore=redoc*", data_folder=tmp_path) as collect:
+        with manage(
+            "collectstatic", "--no-input", "--verbosity=0", "--ignore=ninja", "--ignore=redoc*", data_folder=tmp_path, **UNMEASURED
+        ) as collect:
             assert collect.wait(240) == 0
         stack.enter_context(running_web(tmp_path, workers=1, port=port, **more))
         stack.enter_context(override_settings(PUBLIC_PORT=port))
         emulator.settings(webhooks="auto")
-        stack.enter_context(manage("worker", "short", data_folder=tmp_path, **more))
-        stack.enter_context(manage("worker", "long", data_folder=tmp_path, **more))
+        stack.enter_context(manage("worker", "short", data_folder=tmp_path, **UNMEASURED, **more))
+        stack.enter_context(manage("worker", "long", data_folder=tmp_path, **UNMEASURED, **more))
         stack.callback(_clean_up, committed_world)
         yield Scene(world=committed_world, emulator=emulator, sentry=sentry, port=port, folder=tmp_path)
 

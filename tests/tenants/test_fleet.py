@@ -317,8 +317,8 @@ django.setup()
 from tenants.fleet import recipes, run
 
 follow = recipes.follow_recipe
-def slowly(cafeteria, recipe):
-    follow(cafeteria, recipe)
+def slowly(cafeteria, recipe, **options):
+    follow(cafeteria, recipe, **options)
     print("done", cafeteria.slug, flush=True)
     time.sleep(60)  # and is killed here
 run.follow_recipe = slowly

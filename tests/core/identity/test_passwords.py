@@ -5,10 +5,13 @@ from accounts.models import User
 from accounts.realm import platform_realm
 from core import passwords
 from core.identity.actions import sign_in
+from tests.passwords import PRODUCTS
 from tests.world import World
 
 
-def test_hashes_are_argon2id_with_the_advised_parameters() -> None:
+def test_hashes_are_argon2id_with_the_advised_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, cost in PRODUCTS.items():
+        monkeypatch.setattr(passwords.Argon2PasswordHasher, name, cost)
     assert passwords.hash_password("seven green kettles").startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
 
 

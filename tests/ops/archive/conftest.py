@@ -16,10 +16,12 @@ from tests.world import Place, World
 
 
 @pytest.fixture
-def archive(committed_world: World, settings: Settings, tmp_path: Path) -> Iterator[Folder]:
+def archive(committed_world: World, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
     """Of the tests' own server, kept as `manage.py archive` keeps it, with a first base backup in it."""
     settings.ARCHIVE_FOLDER, settings.BACKUP_FOLDER = tmp_path / "archive", tmp_path / "backups"
     settings.ARCHIVE_SLOT = f"test_{secrets.token_hex(4)}"
+    for name in ("keeping.TICK_SECONDS", "keeping.BASE_SECONDS", "receiving.LOOK_SECONDS"):
+        monkeypatch.setattr(f"ops.archive.{name}", 0.1)
     keeper = Keeper(folder_of_settings(), source_of_settings())
     thread = threading.Thread(target=keeper.run)
     thread.start()

@@ -266,7 +266,7 @@ def test_tables_that_somebody_holds(place: Place, backup: Backup, monkeypatch: p
 
 
 def test_an_order_that_is_being_placed_is_never_the_victim_of_a_deadlock(place: Place, backup: Backup) -> None:
-    """It has read the products, and writes while the exchange has waited for them for longer than PostgreSQL takes to look for a deadlock."""
+    """It has read the products, and writes when the exchange has waited for them longer than PostgreSQL takes to look for deadlocks."""
     schema = place.ref.schema_name
     restore = start_restore(cafeteria_uuid=place.ref.uuid, backup_id=backup.pk)
     other = connection.copy()

@@ -26,7 +26,7 @@ from tenants.scope import tenant_scope
 from tests.emulator.process import Emulator, running_emulator
 from tests.payments.application import NAMES, connected, environment_of
 from tests.payments.till import Till
-from tests.processes import manage
+from tests.processes import UNMEASURED, manage
 from tests.servers import running_web
 from tests.world import Place, build_world, drop_world, unique_slugs
 
@@ -75,7 +75,10 @@ class Workers:
                 held[0].close()
                 self.restarts += 1
             stack = ExitStack()
-            self._running[queue] = (stack, stack.enter_context(manage("worker", queue, data_folder=self.folder, **self.environment)))
+            self._running[queue] = (
+                stack,
+                stack.enter_context(manage("worker", queue, data_folder=self.folder, **self.environment)),
+            )
 
     def kill(self, rng: random.Random) -> None:
         """SIGKILL to a whole cluster, or to one process of it."""
@@ -109,7 +112,7 @@ def set_up(folder: Path, *, cafeterias: int, rng: random.Random, **environment: 
         theirs = environment_of(emulator)
         places = stack.enter_context(opened(cafeterias))
         settings = {name: theirs[name] for name in (*NAMES, "MERCADOPAGO_URL", "MERCADOPAGO_AUTH_URL")}
-        quiet: dict[str, Any] = {"LOG_LEVEL": "WARNING", **theirs, **environment}
+        quiet: dict[str, Any] = {"LOG_LEVEL": "WARNING", **UNMEASURED, **theirs, **environment}
         port = stack.enter_context(running_web(folder, **quiet))
         # Notifications come straight to the web process's own port.
         stack.enter_context(override_settings(**settings, PUBLIC_PORT=port))
