@@ -125,6 +125,20 @@ TROUBLES: Mapping[str, Trouble] = {
         title=_("A cafeteria lost its Mercado Pago account"),
         remedy=_("Its owner has to connect again, on the page Payments of the staff. Until then it sells at the counter only."),
     ),
+    "vault.keys_unknown": Trouble(
+        title=_("The keys that open Mercado Pago's tokens are not there"),
+        remedy=_(
+            "Put the former key back at the end of VAULT_KEYS in every process: all goes on by itself. "
+            "Only when it is lost for good: manage.py rotate_vault_keys --give-up."
+        ),
+    ),
+    "vault.codes_locked": Trouble(
+        title=_("Codes of two-step verification cannot be checked"),
+        remedy=_(
+            "Put the former key back at the end of VAULT_KEYS. When it is lost: recovery codes sign in; "
+            "whoever has none needs manage.py reset_two_factor. manage.py rotate_vault_keys --check names them."
+        ),
+    ),
     "payments.renewal_fails": Trouble(
         title=_("A Mercado Pago token is not renewed"),
         remedy=_("It is tried every hour. When it lasts, the owner should connect again before the token ends."),
@@ -205,6 +219,8 @@ JOBS: Mapping[str, Words] = {
     "payments.reconciliation.jobs.sweep_account": _("Go through the payments of the day"),
     "payments.reconciliation.jobs.state_days": _("Set Mercado Pago's day against the books"),
     "payments.sellers.jobs.refresh_tokens": _("Renew the tokens of Mercado Pago"),
+    "payments.sellers.jobs.look_over_vault": _("Look whether all that is sealed can be opened"),
+    "payments.sellers.jobs.mail_owner": _("Mail an owner that Mercado Pago has to be connected again"),
     "payments.inbox.jobs.work_off": _("Work off notifications of Mercado Pago"),
     "core.notices.jobs.look": _("Look for alerts to tell of"),
     "core.notices.jobs.send": _("Tell of alerts"),
@@ -327,6 +343,7 @@ DEEDS: Mapping[str, Words] = {  # of the audit
     "payments.connected": _("Connected Mercado Pago"),
     "payments.disconnected": _("Disconnected Mercado Pago"),
     "payments.needs_reconnect": _("Mercado Pago was lost"),
+    "payments.readable_again": _("Mercado Pago works again: its key is back"),
     "person.created": _("Added a person"),
     "person.activated": _("Let a person in again"),
     "person.deactivated": _("Shut a person out"),

@@ -306,6 +306,7 @@ JOB_LATE_SECONDS = {"short": 300, "long": 2 * 3600}  # A due job that waits long
 # {"a.b.jobs.name": {"every": seconds, a multiple of 60, "queue": "short"}}; with "every": 86400 also "at": "HH:MM", in UTC.
 PERIODIC_JOBS: dict[str, dict[str, int | str]] = {
     "payments.sellers.jobs.refresh_tokens": {"every": 3600, "queue": "long"},
+    "payments.sellers.jobs.look_over_vault": {"every": 900, "queue": "short"},
     "payments.reconciliation.jobs.check_payments": {"every": 60, "queue": "short"},
     "payments.reconciliation.jobs.sweep": {"every": 86400, "at": "09:00", "queue": "long"},
     "payments.reconciliation.jobs.state_days": {"every": 86400, "at": "13:00", "queue": "long"},

@@ -3,6 +3,7 @@
 A copy of the database without VAULT_KEYS gives nobody a secret away.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -55,6 +56,20 @@ def unseal(token: str) -> str:
         return _vault().decrypt(token).decode()
     except (InvalidToken, ValueError):  # ValueError: not even ASCII
         raise VaultLocked from None
+
+
+def opens(token: str) -> bool:
+    """Whether one of this process's keys opens it."""
+    try:
+        unseal(token)
+    except VaultLocked:
+        return False
+    return True
+
+
+def fingerprint() -> str:
+    """Of this process's keys, in their order: the same in two processes that have the same. It says nothing about the keys."""
+    return hashlib.sha256(",".join(settings.VAULT_KEYS).encode()).hexdigest()[:8]
 
 
 def reseal(token: str) -> str:

@@ -17,6 +17,7 @@ RUNBOOKS = {
     "restore.": "one-cafeteria-damaged",
     "restores.": "one-cafeteria-damaged",
     "test": "notices",
+    "vault.": "vault-keys",
 }
 
 

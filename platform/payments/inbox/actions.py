@@ -25,7 +25,7 @@ from payments.inbox.models import Notification
 from payments.ledger.charges import record_charge
 from payments.sellers.actions import mark_needs_reconnect
 from payments.sellers.models import Seller
-from payments.sellers.queries import token_of
+from payments.sellers.vault import token_of
 
 log = structlog.get_logger()
 State = Notification.State

@@ -21,7 +21,8 @@ from payments.ledger.errors import AmountNotDue, CheckoutIsOver, InexactAmount, 
 from payments.ledger.models import Charge, LedgerEntry, Method, Payment
 from payments.sellers.actions import mark_needs_reconnect
 from payments.sellers.models import Seller
-from payments.sellers.queries import active_seller, seller_of, token_of
+from payments.sellers.queries import active_seller, seller_of
+from payments.sellers.vault import token_of
 from tenants.routing import platform_url
 
 Status = Payment.Status
@@ -201,7 +202,8 @@ def _check_due(case: Case) -> Decimal:
 
 
 def _takes(seller: Seller, currency: str, case: Case) -> bool:
-    return seller.status == seller.Status.CONNECTED and seller.currency == currency and seller.expires_at > case.now
+    lives = seller.status == seller.Status.CONNECTED and seller.expires_at > case.now
+    return lives and seller.currency == currency and not seller.is_locked
 
 
 def _earlier(cafeteria_uuid: UUID, request: RequestKey) -> Payment | None:

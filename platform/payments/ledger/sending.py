@@ -16,7 +16,8 @@ from payments.ledger.models import Charge, Refund
 from payments.ledger.refunds import fail_refund
 from payments.sellers.actions import mark_needs_reconnect
 from payments.sellers.models import Seller
-from payments.sellers.queries import seller_of, token_of
+from payments.sellers.queries import seller_of
+from payments.sellers.vault import token_of
 
 State = Refund.State
 STATES = {"approved": State.APPROVED, "in_process": State.IN_PROCESS, "rejected": State.REJECTED}

@@ -23,7 +23,8 @@ from payments.ledger.errors import NotConnected
 from payments.ledger.models import Charge, Payment, Refund
 from payments.sellers.actions import mark_needs_reconnect
 from payments.sellers.models import Seller
-from payments.sellers.queries import seller_of, token_of
+from payments.sellers.queries import seller_of
+from payments.sellers.vault import token_of
 
 log = structlog.get_logger()
 UNREAD = "payments.reconciliation"  # the alert of a cafeteria whose payments cannot be asked for

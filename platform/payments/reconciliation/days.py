@@ -27,7 +27,7 @@ from payments.ledger.models import Charge, LedgerEntry, Method, Payment
 from payments.reconciliation.models import DayStatement
 from payments.sellers.actions import mark_needs_reconnect
 from payments.sellers.models import Seller
-from payments.sellers.queries import token_of
+from payments.sellers.vault import token_of
 from tenants.errors import CafeteriaNotFound
 from tenants.models import Cafeteria
 from tenants.queries import ref_by_uuid

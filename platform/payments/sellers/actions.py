@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
 from core.audit.actions import record
 from core.identity.callers import Caller
-from core.vault import seal, unseal
+from core.jobs import enqueue
+from core.vault import VaultLocked, opens, seal, unseal
 from payments.gateway import application
 from payments.gateway.data import SITE_CURRENCIES, Account, Tokens
 from payments.gateway.errors import GatewayRefused, TokenRefused
@@ -33,11 +35,15 @@ from tenants.routing import platform_url
 
 log = structlog.get_logger()
 
-Status = Seller.Status
+Status, Reason = Seller.Status, Seller.Reason
 CONNECTING_LIVES = timedelta(minutes=10)  # as long as Mercado Pago's code
 RENEW_BEFORE = timedelta(days=30)  # a token lives 180 days
 NEEDS_RECONNECT = "payments.needs_reconnect"
 RENEWAL_FAILS = "payments.renewal_fails"
+WHY = {
+    Reason.REFUSED: "Mercado Pago refuses the connection of the account.",
+    Reason.LOCKED: "None of VAULT_KEYS opens the tokens of the account.",
+}
 
 
 def begin_connection(*, cafeteria_uuid: UUID, person: Caller) -> str:
@@ -64,8 +70,8 @@ def begin_connection(*, cafeteria_uuid: UUID, person: Caller) -> str:
 def finish_connection(*, cafeteria_uuid: UUID, state: str, code: str, person: Caller) -> Seller:
     """Connect the account that has given the code. The account that was connected before is left; its tokens stay for refunds.
 
-    A state works once, for the person who began. Raises ConnectionOver, ConnectionOfAnother, ConnectionRefused, SiteNotServed,
-    WrongCurrency, GatewayUnavailable.
+    A state works once, for the person who began, as long as the key that sealed it is there. Raises ConnectionOver, ConnectionOfAnother,
+    ConnectionRefused, SiteNotServed, WrongCurrency, GatewayUnavailable.
     """
     verifier = _use_state(cafeteria_uuid=cafeteria_uuid, state=state, person=person)
     try:
@@ -135,7 +141,7 @@ def refresh_seller(*, seller_id: int) -> bool:
                 raise
             seller.sealed_refresh_token = ""  # It works for nobody any more.
             seller.save(update_fields=["sealed_refresh_token"])
-            _note_needs_reconnect(seller)
+            _note_needs_reconnect(seller, Reason.REFUSED)
             return False
         _keep_tokens(seller, tokens, now=timezone.now())
         seller.save(update_fields=["sealed_access_token", "sealed_refresh_token", "public_key", "live_mode", "expires_at", "refreshed_at"])
@@ -151,9 +157,32 @@ def mark_needs_reconnect(*, seller_id: int, refused_token: str | None = None) ->
     """
     with transaction.atomic():
         seller = Seller.objects.select_for_update().filter(pk=seller_id).first()
-        if seller is None or (refused_token is not None and seller.access_token != refused_token):
+        if seller is None or (refused_token is not None and not _has_token(seller, refused_token)):
             return False
-        return _note_needs_reconnect(seller)
+        return _note_needs_reconnect(seller, Reason.REFUSED)
+
+
+def mark_locked(*, seller_id: int) -> bool:
+    """The account's token is lost with the key that sealed it: as mark_needs_reconnect. One that opens after all is left in peace."""
+    with transaction.atomic():
+        seller = Seller.objects.select_for_update().filter(pk=seller_id).first()
+        if seller is None or opens(seller.sealed_access_token):
+            return False
+        return _note_needs_reconnect(seller, Reason.LOCKED)
+
+
+def take_back_locked(*, seller_id: int) -> bool:
+    """The key is there again: an account that mark_locked has marked is connected as before. Whether it was so."""
+    with transaction.atomic():
+        locked = Seller.objects.filter(pk=seller_id, status=Status.NEEDS_RECONNECT, reason=Reason.LOCKED)
+        seller = locked.select_for_update().first()
+        if seller is None or not opens(seller.sealed_access_token):
+            return False
+        seller.status, seller.reason = Status.CONNECTED, ""
+        seller.save(update_fields=["status", "reason"])
+        resolve_alerts(kind=NEEDS_RECONNECT, cafeteria_uuid=seller.cafeteria_uuid, subject=str(seller.mp_user_id))
+        record("payments.readable_again", cafeteria_uuid=seller.cafeteria_uuid, target=str(seller.mp_user_id), label="vault")
+    return True
 
 
 def redirect_uri() -> str:
@@ -174,7 +203,10 @@ def _use_state(*, cafeteria_uuid: UUID, state: str, person: Caller) -> str:
         if (connecting.cafeteria_uuid, connecting.person_id) != (cafeteria_uuid, person.id):
             raise ConnectionOfAnother
         connecting.delete()
-    return unseal(connecting.sealed_verifier)
+    try:
+        return unseal(connecting.sealed_verifier)
+    except VaultLocked:  # Its key has gone since the owner's tap: beginning anew is all that it takes.
+        raise ConnectionOver from None
 
 
 def _check_currency(account: Account, ours: str) -> None:
@@ -194,6 +226,7 @@ def _keep_account(cafeteria_uuid: UUID, account: Account, tokens: Tokens, *, con
     seller = known or Seller(cafeteria_uuid=cafeteria_uuid, mp_user_id=account.user_id, webhook_key=secrets.token_urlsafe(32))
     seller.nickname, seller.site_id, seller.currency = account.nickname[:120], account.site_id, SITE_CURRENCIES[account.site_id]
     seller.status, seller.connected_at, seller.connected_by = Status.CONNECTED, now, connected_by
+    seller.reason = ""
     _keep_tokens(seller, tokens, now=now)
     seller.save()
     return seller
@@ -205,15 +238,27 @@ def _keep_tokens(seller: Seller, tokens: Tokens, *, now: datetime) -> None:
     seller.expires_at, seller.refreshed_at = now + timedelta(seconds=tokens.expires_in), now
 
 
-def _note_needs_reconnect(seller: Seller) -> bool:
+def _has_token(seller: Seller, token: str) -> bool:
+    """Not so when its present one does not open: payments.sellers.vault sees to that."""
+    try:
+        return seller.access_token == token
+    except VaultLocked:
+        return False
+
+
+def _note_needs_reconnect(seller: Seller, reason: Seller.Reason) -> bool:
     """Of a locked row. One that was left needs nothing."""
     if seller.status != Status.CONNECTED:
         return False
-    seller.status = Status.NEEDS_RECONNECT
-    seller.save(update_fields=["status"])
-    detail = "Mercado Pago refuses the connection of the account. Online payments are off until the owner connects it again."
+    seller.status, seller.reason = Status.NEEDS_RECONNECT, reason
+    seller.save(update_fields=["status", "reason"])
+    detail = f"{WHY[reason]} Online payments are off until the owner connects it again."
     raise_alert(
         kind=NEEDS_RECONNECT, cafeteria_uuid=seller.cafeteria_uuid, subject=str(seller.mp_user_id), detail=detail, severity="critical"
     )
-    record("payments.needs_reconnect", cafeteria_uuid=seller.cafeteria_uuid, target=str(seller.mp_user_id), label="mercado pago")
+    label = "vault" if reason == Reason.LOCKED else "mercado pago"
+    record("payments.needs_reconnect", cafeteria_uuid=seller.cafeteria_uuid, target=str(seller.mp_user_id), label=label)
+    if settings.MAIL_ENABLED:
+        # Once a day at most, however often it is lost and found.
+        enqueue("payments.sellers.jobs.mail_owner", idempotency_key=f"{seller.pk} {timezone.now():%Y-%m-%d}", seller_id=seller.pk)
     return True

@@ -1,4 +1,13 @@
 from core.errors import AppError
+from payments.gateway.errors import GatewayUnavailable, TokenRefused
+
+
+class TokenLocked(TokenRefused):
+    """This cafeteria's connection to Mercado Pago cannot be read any more. Connect the account again."""
+
+
+class KeysUnknown(GatewayUnavailable):
+    """The connections to Mercado Pago cannot be read at the moment. Nothing is lost: try again later."""
 
 
 class NotSetUp(AppError):

@@ -1,9 +1,11 @@
+from dataclasses import asdict
 from datetime import timedelta
 
 import structlog
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from accounts.second_factor.locked import look_over_factors
 from core.alerts.actions import raise_alert
 from core.errors import AppError
 from core.jobs import JobRun, Json
@@ -12,6 +14,8 @@ from payments.gateway.errors import GatewayUnavailable
 from payments.ledger.models import Charge
 from payments.sellers.actions import RENEW_BEFORE, RENEWAL_FAILS, refresh_seller
 from payments.sellers.models import Seller
+from payments.sellers.notices import mail_reconnect
+from payments.sellers.vault import look_over_accounts
 
 log = structlog.get_logger()
 
@@ -40,6 +44,17 @@ def refresh_tokens(run: JobRun) -> Json:
         if silences >= SILENCES:
             break
     return {"due": len(found), **counts}
+
+
+def look_over_vault(run: JobRun) -> Json:
+    """Find whatever VAULT_KEYS do not open, before a customer or somebody who signs in does: alerts, marks, and marks taken back."""
+    run.check_cancelled()
+    return {**asdict(look_over_accounts()), "locked_factors": look_over_factors()}
+
+
+def mail_owner(run: JobRun, *, seller_id: int) -> Json:
+    """Mail a cafeteria's owner that its account has to be connected again; nobody when it was meanwhile."""
+    return {"sent": mail_reconnect(seller_id=seller_id, job_id=run.job_id)}
 
 
 def _due() -> QuerySet[Seller]:

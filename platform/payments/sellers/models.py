@@ -1,6 +1,6 @@
 from django.db import models
 
-from core.vault import seal, unseal
+from core.vault import opens, seal, unseal
 
 
 class Seller(models.Model):
@@ -8,8 +8,14 @@ class Seller(models.Model):
 
     class Status(models.TextChoices):
         CONNECTED = "connected"
-        NEEDS_RECONNECT = "needs_reconnect"  # Mercado Pago refuses its token: online payment is hidden
+        NEEDS_RECONNECT = "needs_reconnect"  # its token is of no use any more: online payment is hidden
         DISCONNECTED = "disconnected"
+
+    class Reason(models.TextChoices):
+        """Why it has to be connected again."""
+
+        REFUSED = "refused"  # by Mercado Pago
+        LOCKED = "locked"  # no key opens the token: payments.sellers.vault
 
     cafeteria_uuid = models.UUIDField()
     mp_user_id = models.BigIntegerField()  # Mercado Pago's id of the account: a payment's collector
@@ -25,6 +31,7 @@ class Seller(models.Model):
     connected_at = models.DateTimeField()
     connected_by = models.CharField(max_length=254, blank=True, default="")
     status = models.CharField(max_length=20, choices=Status, default=Status.CONNECTED)
+    reason = models.CharField(max_length=10, choices=Reason, blank=True, default="", db_default="")  # while it needs to be connected again
     webhook_key = models.CharField(max_length=64, unique=True)  # opaque, in the address that Mercado Pago notifies
     swept_until = models.DateTimeField(null=True)  # changes at Mercado Pago before this moment are known
 
@@ -48,6 +55,11 @@ class Seller(models.Model):
     def refresh_token(self) -> str:
         """In clear. It works once."""
         return unseal(self.sealed_refresh_token)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether no key of this process opens its token."""
+        return not opens(self.sealed_access_token)
 
     def keep_tokens(self, *, access: str, refresh: str) -> None:
         """Sealed; the caller saves the row."""

@@ -80,9 +80,11 @@ def payments_disconnect(request: HttpRequest) -> HttpResponse:
 
 def _about(request: HttpRequest) -> dict[str, Any]:
     cafeteria = _cafeteria(request)
+    seller = active_seller(cafeteria.uuid)
     return {
         "tab": "connection",
-        "seller": active_seller(cafeteria.uuid),
+        "seller": seller,
+        "paused": seller is not None and seller.status == seller.Status.CONNECTED and seller.is_locked,
         "works": accepts_online(cafeteria.uuid),
         "owns": person_of(request).role == "owner",
         "is_set_up": is_set_up(),

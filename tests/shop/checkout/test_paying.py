@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
+from core.alerts.models import Alert
+from core.vault import new_key
 from payments.gateway import transport
 from payments.ledger.models import Payment
 from payments.sellers.models import Seller
@@ -48,6 +50,19 @@ def test_mercado_pago_is_offered_first_and_the_choice_is_remembered(till: Till) 
     assert checkout(client, pay="counter").status_code == 302
     fill_cart(client, till.place)
     assert re.search(r'id="pay-counter"[^>]*\bchecked', client.get("/cart").content.decode())
+
+
+def test_where_no_key_opens_the_account_the_counter_alone_is_offered(till: Till, settings: Any) -> None:
+    client = guest_with_a_cart(till)
+    assert 'id="pay-online"' in client.get("/cart").content.decode()
+    settings.VAULT_KEYS = [new_key()]
+    page = client.get("/cart").content.decode()
+    assert 'name="pay"' not in page
+    assert "Se paga en el mostrador" in page
+    assert [alert.kind for alert in Alert.objects.filter(resolved_at=None)] == ["vault.keys_unknown"]
+    refused = checkout(client, pay="online")  # from a page of before
+    assert refused.status_code < 500
+    assert not Payment.objects.exists()
 
 
 @pytest.mark.parametrize("fields", [{"pay": "counter"}, {}], ids=["the counter", "nothing"])

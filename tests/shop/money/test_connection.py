@@ -7,8 +7,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from core.vault import new_key
 from payments.sellers.actions import mark_needs_reconnect
 from payments.sellers.models import Seller
+from payments.sellers.vault import look_over_accounts
 from tests.emulator.process import Emulator
 from tests.payments.application import code_of, connected
 from tests.shop.pages import visitor
@@ -91,6 +93,21 @@ def test_a_refused_connection_asks_for_another(world: World, emulator: Emulator)
     assert "Mercado Pago ya no acepta la conexión" in page
     assert "Conectar de nuevo" in page
     assert "Conectar de nuevo" not in text(visitor(world.a, "manager"))
+
+
+def test_a_connection_that_the_platform_cannot_read_is_paused_then_asked_for(world: World, emulator: Emulator, settings: Any) -> None:
+    connected(emulator, world.a.ref.uuid)
+    owner = visitor(world.a, "owner")
+    settings.VAULT_KEYS = [new_key()]
+    page = text(owner)
+    assert "El pago en línea está en pausa" in page
+    assert "Conectar de nuevo" not in page  # It may be one process that has the wrong keys.
+    look_over_accounts(give_up=True)
+    page = text(owner)
+    assert "La plataforma ya no puede leer la conexión" in page
+    assert "Conectar de nuevo" in page
+    assert "El pago en línea está en pausa" not in page
+    assert f'action="{PAGE}/connect"' not in text(visitor(world.a, "manager"))
 
 
 def test_an_account_that_cannot_be_used_says_why(world: World, emulator: Emulator) -> None:
