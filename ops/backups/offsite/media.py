@@ -7,6 +7,7 @@ encrypts a picture again, e.g. with a newer key, gives it another name, so that 
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from random import shuffle
 from secrets import token_hex
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
-from core.jobs import enqueue
+from core.jobs import JobPostponed, enqueue
 from core.jobs.models import Job, JobState
 from ops.backups.bundles.data import MediaFacts
 from ops.backups.bundles.keys import BundleKey, bundle_keys
@@ -34,14 +35,16 @@ LARGEST = 128 * 1024 * 1024
 COPY = "ops.backups.offsite.jobs.copy_media"
 MISSING = "backups.media_missing"
 
-# Backups whose pictures are not all off-site under the newest key, the newest one of each cafeteria. By chance: those whose pictures are
-# lost are always among them, and must not keep the others out.
+# Backups whose pictures are not all off-site under the newest key, the newest one of each cafeteria, unless it is being copied. By chance:
+# those whose pictures are lost are always among them, and must not keep the others out.
 WAITING = """
 SELECT b.id::text FROM (SELECT DISTINCT ON (cafeteria_uuid) id FROM public.ops_backup WHERE kind <> 'moment'
     ORDER BY cafeteria_uuid, taken_at DESC) newest JOIN public.ops_backup b USING (id)
 WHERE EXISTS (SELECT FROM jsonb_array_elements(b.manifest->'media') e WHERE NOT EXISTS (
     SELECT FROM public.ops_offsitemedia m WHERE m.cafeteria_uuid = b.cafeteria_uuid AND m.sha256 = e->>'sha256'
         AND m.key_id = %s AND m.copied_at IS NOT NULL))
+    AND b.cafeteria_uuid NOT IN (SELECT copied.cafeteria_uuid FROM public.ops_backup copied
+        WHERE copied.id::text IN (SELECT j.arguments->>'backup_id' FROM public.core_job j WHERE j.id = ANY(%s)))
 ORDER BY random() LIMIT %s"""
 # Objects that no kept backup lists, those of an older key that have one of the newest beside them, and those that were begun in vain.
 # What is listed is put together once: asked for each picture (NOT IN), a thousand cafeterias' would take an hour.
@@ -62,25 +65,30 @@ type Step = Callable[[float], None]
 def enqueue_media_of(backup: Backup) -> None:
     """Add the job, if the backup lists a picture that is not off-site; nothing when off-site is off."""
     if is_set_up() and {row["sha256"] for row in backup.manifest["media"]} - _known(backup, bundle_keys()[0]):
-        enqueue("ops.backups.offsite.jobs.copy_media", queue="long", backup_id=str(backup.pk))
+        enqueue(COPY, queue="long", backup_id=str(backup.pk))
 
 
 def enqueue_media(*, limit: int = 50) -> int:
-    """Add the jobs for cafeterias with pictures that should be off-site and are not; how many. None while the storage is resting."""
-    if not is_set_up() or is_resting() or Job.objects.filter(kind=COPY, state__in=(JobState.QUEUED, JobState.RUNNING)).exists():
+    """Add the jobs for cafeterias with pictures that should be off-site and are not; how many. None while the storage is resting.
+
+    A cafeteria whose job waits or runs gets no second one, and keeps no other out: at most `limit` wait at a time.
+    """
+    if not is_set_up() or is_resting():
         return 0
+    under_way = list(Job.objects.filter(kind=COPY, state__in=(JobState.QUEUED, JobState.RUNNING)).values_list("pk", flat=True))
     with connection.cursor() as cursor:
-        cursor.execute(WAITING, [bundle_keys()[0].key_id, limit])
+        cursor.execute(WAITING, [bundle_keys()[0].key_id, under_way, max(0, limit - len(under_way))])
         waiting = [found for (found,) in cursor.fetchall()]
     for backup_id in waiting:
-        enqueue("ops.backups.offsite.jobs.copy_media", queue="long", backup_id=backup_id)
+        enqueue(COPY, queue="long", backup_id=backup_id)
     return len(waiting)
 
 
 def copy_media(*, backup_id: UUID, step: Step = lambda _: None) -> int:
-    """Put the backup's pictures off-site, those that are not there yet; how many. Killed, or ended by `step`, the next one goes on.
+    """Put the backup's pictures off-site, those that are not there yet; how many. Killed, or postponed by `step`, the next one goes on.
 
-    Those that the storage has lost are told of, and stop no other. Raises OffsiteUnavailable, OffsiteDamaged.
+    Those that the storage has lost are told of, and stop no other: each run takes them by chance, and one that `step` postpones before it
+    found a single picture to copy ends instead, to be begun again by enqueue_media. Raises OffsiteUnavailable, OffsiteDamaged.
     """
     backup = Backup.objects.filter(pk=backup_id).first()
     if not is_set_up() or backup is None or is_resting():
@@ -88,15 +96,14 @@ def copy_media(*, backup_id: UUID, step: Step = lambda _: None) -> int:
     key = bundle_keys()[0]
     known = _known(backup, key)
     facts = {row["sha256"]: MediaFacts(**row) for row in backup.manifest["media"] if row["sha256"] not in known}
-    lost = [
-        wanted.key for number, wanted in enumerate(facts.values()) if not _copy(backup.cafeteria_uuid, wanted, key, number, facts, step)
-    ]
+    copied, lost, is_whole = _copy_all(backup.cafeteria_uuid, list(facts.values()), key, step)
     if lost:
-        detail = f"{len(lost)} pictures of a backup are neither in the storage nor off-site, e.g. {lost[0]}."
+        so_far = "" if is_whole else "At least "
+        detail = f"{so_far}{len(lost)} pictures of a backup are neither in the storage nor off-site, e.g. {lost[0]}."
         raise_alert(kind=MISSING, cafeteria_uuid=backup.cafeteria_uuid, detail=detail)
-    else:
+    elif is_whole:
         resolve_alerts(kind=MISSING, cafeteria_uuid=backup.cafeteria_uuid)
-    return len(facts) - len(lost)
+    return copied
 
 
 def fetch_media(cafeteria_uuid: UUID, facts: MediaFacts) -> bytes | None:
@@ -142,12 +149,38 @@ def check_media() -> int:
     return len(lost)
 
 
-def _copy(cafeteria_uuid: UUID, facts: MediaFacts, key: BundleKey, number: int, all_of: dict[str, MediaFacts], step: Step) -> bool:
-    """Whether it is there now."""
-    step(number / len(all_of))
-    content = read_media(facts) or fetch_media(cafeteria_uuid, facts)
-    if content is None:
-        return False
+def _copy_all(cafeteria_uuid: UUID, wanted: list[MediaFacts], key: BundleKey, step: Step) -> tuple[int, list[str], bool]:
+    """(how many were copied, those that are nowhere, whether it came to the end). Raises JobPostponed as long as going on is of use."""
+    shuffle(wanted)  # In the same order each run would spend its time on the same lost ones.
+    copied, lost = 0, list[str]()
+    elsewhere: frozenset[str] | None = None
+    for number, facts in enumerate(wanted):
+        try:
+            step(number / len(wanted))
+        except JobPostponed:
+            if copied:
+                raise
+            return 0, lost, False
+        content = read_media(facts)
+        if content is None:
+            elsewhere = _stored(cafeteria_uuid) if elsewhere is None else elsewhere
+            content = fetch_media(cafeteria_uuid, facts) if facts.sha256 in elsewhere else None
+        if content is None:
+            lost.append(facts.key)
+        else:
+            _put(cafeteria_uuid, facts, key, content)
+            copied += 1
+    return copied, lost, True
+
+
+def _stored(cafeteria_uuid: UUID) -> frozenset[str]:
+    """The contents that are off-site under any key. One look for all that are lost: one for each would take hours for very many."""
+    folder = _folder(cafeteria_uuid)
+    found = gateway.list_objects(gateway.bucket_of_settings(), folder)
+    return frozenset(name.removeprefix(folder).partition("-")[0] for name, _size in found)
+
+
+def _put(cafeteria_uuid: UUID, facts: MediaFacts, key: BundleKey, content: bytes) -> None:
     # Noted before anything is there: what is begun and not ended is found by it, and gone on with.
     row, _ = OffsiteMedia.objects.get_or_create(
         cafeteria_uuid=cafeteria_uuid,
@@ -164,7 +197,6 @@ def _copy(cafeteria_uuid: UUID, facts: MediaFacts, key: BundleKey, number: int, 
     finally:
         part.unlink(missing_ok=True)
     OffsiteMedia.objects.filter(pk=row.pk).update(copied_at=timezone.now())
-    return True
 
 
 def _known(backup: Backup, key: BundleKey) -> set[str]:

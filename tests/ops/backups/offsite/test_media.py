@@ -1,5 +1,7 @@
 """The pictures off-site: once each, encrypted, for as long as a kept backup lists them; and back again when the machine is lost."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -9,6 +11,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from core.alerts.models import Alert
+from core.jobs import JobPostponed
 from core.jobs.models import Job
 from core.jobs.runner import run_job
 from ops.backups.actions import take_backup
@@ -24,7 +27,7 @@ from ops.restores.actions import run_restore, start_restore
 from shop.menu.models import Product
 from tenants.scope import tenant_scope
 from tests.ops.backups.offsite.storage import Storage
-from tests.world import Place
+from tests.world import Place, World
 
 PICTURES = {"a": b"one picture", "b": b"another picture"}
 COPY = "ops.backups.offsite.jobs.copy_media"
@@ -101,6 +104,68 @@ def test_one_that_is_nowhere_is_told(place: Place, storage: Storage) -> None:
     default_storage.save(key(place, "a", 400), ContentFile(PICTURES["a"] + b"400"))
     assert copy_media(backup_id=backup.pk) == 1
     assert not Alert.objects.filter(kind="backups.media_missing", cafeteria_uuid=place.ref.uuid, resolved_at=None).exists()
+
+
+def with_lost(backup: Backup, number: int) -> Backup:
+    """As if it had listed so many more pictures, which are nowhere."""
+    backup.refresh_from_db()
+    like = backup.manifest["media"][0]
+    lost = [{**like, "sha256": f"{one:064x}", "key": like["key"].replace("a" * 64, f"{one:064x}")} for one in range(number)]
+    backup.manifest["media"] = [*lost, *backup.manifest["media"]]
+    backup.save(update_fields=["manifest"])
+    return backup
+
+
+def test_very_many_lost_ones_keep_neither_their_own_nor_others_waiting(place: Place, storage: Storage) -> None:
+    """Each run has time for four of 32: what is there is copied all the same, and a run that finds nothing ends."""
+    show(place, "a")
+    backup = with_lost(taken(place), 30)
+    copied = runs = 0
+    while copied < 2 and runs < 500:
+        left, runs = iter(range(4)), runs + 1
+
+        def step(_fraction: float, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise JobPostponed(delay=timedelta(seconds=1))
+
+        with suppress(JobPostponed):
+            copy_media(backup_id=backup.pk, step=step)
+        copied = len(names(storage))
+    assert copied == 2
+    assert (copy_media(backup_id=backup.pk, step=no_time), Job.objects.filter(kind=COPY).count()) == (0, 0)
+    assert copy_media(backup_id=backup.pk) == 0
+    [alert] = Alert.objects.filter(kind="backups.media_missing", cafeteria_uuid=place.ref.uuid, resolved_at=None)
+    assert alert.detail.startswith("30 pictures")
+
+
+def no_time(_fraction: float) -> None:
+    raise JobPostponed(delay=timedelta(seconds=1))
+
+
+def test_lost_ones_cost_one_look_at_the_storage(place: Place, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    show(place, "a")
+    backup = with_lost(taken(place), 30)
+    looks, look = list[str](), gateway.list_objects
+
+    def counted(bucket: gateway.Bucket, prefix: str) -> Iterator[tuple[str, int]]:
+        looks.append(prefix)
+        return look(bucket, prefix)
+
+    monkeypatch.setattr(gateway, "list_objects", counted)
+    assert copy_media(backup_id=backup.pk) == 2
+    assert len(looks) == 1
+
+
+def test_a_cafeteria_whose_copy_is_under_way_keeps_no_other_out(place: Place, committed_world: World, storage: Storage) -> None:
+    show(place, "a")
+    first = with_lost(taken(place), 3)
+    assert enqueue_media() == 1  # It waits, and goes on for long.
+    assert enqueue_media() == 0
+    show(committed_world.b, "b")
+    other = taken(committed_world.b)
+    assert enqueue_media(limit=1) == 0  # At most so many wait.
+    assert enqueue_media() == 1
+    assert {job.arguments["backup_id"] for job in Job.objects.filter(kind=COPY)} == {str(first.pk), str(other.pk)}
 
 
 def test_what_no_kept_backup_lists_is_let_go(place: Place, storage: Storage) -> None:
