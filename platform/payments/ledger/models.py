@@ -75,6 +75,9 @@ class Payment(models.Model):
         indexes = [
             models.Index(fields=["cafeteria_uuid", "order_key"], name="payments_payment_order"),
             models.Index(fields=["cafeteria_uuid", "-id"], name="payments_payment_newest"),
+            models.Index(fields=["cafeteria_uuid", "order_id"], name="payments_payment_order_id"),
+            # Nearly all are paid: those are found by going through the newest.
+            models.Index(fields=["cafeteria_uuid", "status", "-id"], condition=~models.Q(status="paid"), name="payments_payment_status"),
             models.Index(fields=["next_check_at"], condition=models.Q(next_check_at__isnull=False), name="payments_payment_due"),
         ]
 

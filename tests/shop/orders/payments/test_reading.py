@@ -249,6 +249,38 @@ def test_a_list_costs_the_same_queries_at_1_and_at_3(world: World) -> None:
     assert costs[0] == costs[1]
 
 
+# One order of thousands of them has been disputed, and nothing is refunded in part.
+MANY = """INSERT INTO payments_payment SELECT (many).* FROM (SELECT jsonb_populate_record(p, jsonb_build_object(
+    'id', gen_random_uuid(), 'order_id', 1000000 + n, 'order_key', 'many-' || n, 'reference', 'many-' || n,
+    'status', CASE WHEN n = 7 THEN 'charged_back' ELSE 'paid' END)) AS many
+    FROM payments_payment p, generate_series(1, 8000) n WHERE p.id = %s) m"""
+
+
+@pytest.mark.parametrize(
+    ("query", "index", "found"),
+    [
+        ("?order_id=1000007", "payments_payment_order_id", 1),
+        ("?order_id=1000007&status=charged_back", "payments_payment_", 1),
+        ("?status=charged_back", "payments_payment_status", 1),
+        ("?status=partially_refunded", "payments_payment_status", 0),
+        ("?status=paid&limit=3", "payments_payment_newest", 3),
+    ],
+    ids=["order", "both", "status", "status of none", "paid"],
+)
+def test_a_list_reads_what_it_shows_however_many_there_are(world: World, query: str, index: str, found: int) -> None:
+    payment_id = in_cash(world.a, order_of(world.a))
+    with connection.cursor() as cursor:
+        cursor.execute(MANY, [payment_id])
+        cursor.execute("ANALYZE payments_payment")
+        with CaptureQueriesContext(connection) as queries:
+            assert len(ids(listed(world.a, "owner", query))) == found
+        [asked] = [sent["sql"] for sent in queries if 'FROM "payments_payment"' in sent["sql"]]
+        cursor.execute(f"EXPLAIN {asked}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert f"Index Scan using {index}" in plan
+    assert "Seq Scan" not in plan
+
+
 # --- Cancelling ------------------------------------------------------------------------------------------------------------
 
 
