@@ -165,11 +165,13 @@ def _late() -> Q:
 
 
 def _matches(text: str) -> Q:
-    """A cafeteria's address, the name of a job in words or in code, or a job's id."""
+    """A cafeteria's address, the name of a job in words or in code, or a job's id. Each is found by an index: only jobs match by their kind
+    that have words here (all that there are), or have it to the letter.
+    """
     wanted = text.lower()
-    by_words = [kind for kind, words in JOBS.items() if wanted in str(words).lower()]
+    kinds = [kind for kind, words in JOBS.items() if wanted in kind or wanted in str(words).lower()]
     cafeterias = list(Cafeteria.objects.filter(slug__icontains=wanted).values_list("uuid", flat=True)[:AT_A_TIME])
-    matches = Q(kind__icontains=wanted) | Q(kind__in=by_words) | Q(cafeteria_uuid__in=cafeterias)
+    matches = Q(kind__in=[*kinds, text]) | Q(cafeteria_uuid__in=cafeterias)
     try:
         return matches | Q(pk=UUID(text))
     except ValueError:

@@ -76,6 +76,7 @@ class Job(models.Model):
             models.Index(fields=["lease_until"], condition=models.Q(state="running"), name="core_job_running"),
             models.Index(fields=["finished_at"], condition=models.Q(finished_at__isnull=False), name="core_job_finished"),
             models.Index(fields=["cafeteria_uuid", "-id"], name="core_job_cafeteria"),
+            models.Index(fields=["kind"], name="core_job_kind"),  # few and equal: small
         )
         constraints = (
             models.CheckConstraint(condition=models.Q(state__in=JobState.values), name="core_job_state"),

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -202,6 +203,26 @@ def test_a_job_is_shown_without_secrets_and_tried_again(desk: Desk, shop: Cafete
     assert "It is cancelled." in desk.read(f"/console/jobs/{job.pk}")
     desk.send(f"/console/jobs/{job.pk}/cancel")
     assert "has ended already" in desk.read(f"/console/jobs/{job.pk}")
+
+
+MANY_JOBS = """INSERT INTO core_job SELECT (many).* FROM (SELECT jsonb_populate_record(j, jsonb_build_object(
+    'id', gen_random_uuid(), 'kind', 'core.notices.jobs.look', 'cafeteria_uuid', NULL, 'state', 'succeeded')) AS many
+    FROM core_job j, generate_series(1, 8000) n WHERE j.id = %s) m"""
+
+
+@pytest.mark.parametrize("found_by", ["nothing", "name", "code", "address", "id"])
+def test_a_search_of_jobs_reads_what_it_finds_however_many_there_are(desk: Desk, shop: Cafeteria, found_by: str) -> None:
+    job = enqueue("ops.restores.jobs.undo", queue="long", cafeteria_uuid=shop.uuid, restore_id=str(uuid4()), by="x")
+    text = {"nothing": "zzz", "name": "undo a rest", "code": "restores.jobs.UNDO", "address": shop.slug, "id": str(job.pk)}[found_by]
+    with connection.cursor() as cursor:
+        cursor.execute(MANY_JOBS, [job.pk])
+        cursor.execute("ANALYZE core_job")
+        with CaptureQueriesContext(connection) as queries:
+            assert (f"/console/jobs/{job.pk}" in desk.read(f"/console/jobs?q={text}")) == (found_by != "nothing")
+        asked = [sent["sql"] for sent in queries if 'FROM "core_job"' in sent["sql"] and "ORDER BY" in sent["sql"]]
+        cursor.execute(f"EXPLAIN {asked[0]}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert (len(asked), "core_job_kind" in plan, "Seq Scan" in plan, "core_job_pkey on" in plan) == (1, True, False, False), plan
 
 
 def test_a_running_job_tells_its_progress(desk: Desk, shop: Cafeteria) -> None:
