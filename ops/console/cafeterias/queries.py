@@ -20,6 +20,7 @@ from ops.backups.queries import backups_of, standings
 from ops.console.restores.queries import RestoreLine, restore_lines
 from ops.console.words import Words, deed_words
 from ops.console.work.queries import AlertLine, JobLine, alert_lines, job_lines
+from ops.restores.keeping import endless_copies
 from ops.restores.models import Restore
 from tenants.errors import CafeteriaNotFound
 from tenants.models import Cafeteria, Domain, MigrationStatus
@@ -84,13 +85,16 @@ def cafeteria_by_id(cafeteria_id: int) -> Cafeteria:
     return found
 
 
-def cafeterias_page(*, text: str, status: str, late: bool, number: str) -> tuple[list[CafeteriaLine], Page[Cafeteria]]:
+def cafeterias_page(*, text: str, status: str, late: bool, endless: bool, number: str) -> tuple[list[CafeteriaLine], Page[Cafeteria]]:
+    """`late`: those that are not backed up as they should be; `endless`: copies that nothing closes by itself."""
     found: QuerySet[Cafeteria] = Cafeteria.objects.order_by("name", "id")
     if status:
         found = found.filter(status=status)
     late_ones = {standing.cafeteria.pk for standing in standings() if not standing.ok}
     if late:
         found = found.filter(pk__in=late_ones)
+    if endless:
+        found = found.filter(pk__in=endless_copies().values("pk"))
     if text:
         owners = User.objects.filter(email__icontains=text).values("id")
         found = found.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(schema_name=text.lower()) | Q(owner_id__in=owners))

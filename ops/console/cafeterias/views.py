@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.doors import page
 from accounts.support import ask_for_support
-from core.doors import person_of
+from core.doors import person_of, safe_next
 from core.errors import AppError
 from core.flash import flash
 from ops.console import actions
@@ -29,7 +29,7 @@ from ops.console.cafeterias.queries import (
 from ops.console.pages import TellRefusals, answer_form, form_key, given_key, show, show_answer
 from ops.console.sentences import refusal
 from ops.console.targets import moment_in_zone, moments_of_return
-from ops.restores.keeping import COPY_DAYS, keep_copy
+from ops.restores.keeping import COPY_DAYS, endless_copies, keep_copy
 from tenants.models import Cafeteria
 from tenants.routing import site_url
 
@@ -40,13 +40,14 @@ LONGEST_SEARCH = 80
 @page(access="admin")
 @require_safe
 def cafeterias(request: HttpRequest) -> HttpResponse:
-    """All of them, by name; `q` looks in names, addresses and owners, `status` and `backups=late` choose."""
+    """All of them, by name; `q` looks in names, addresses and owners; `status`, `backups=late` and `copies=endless` choose."""
     text = request.GET.get("q", "").strip().replace("\x00", "")[:LONGEST_SEARCH]
     wanted = request.GET.get("status", "")
     chosen = wanted if wanted in Cafeteria.Status.values else ""
-    late = request.GET.get("backups") == "late"
-    lines, found = cafeterias_page(text=text, status=chosen, late=late, number=request.GET.get("page", "1"))
-    return show(request, "cafeterias", PLACE, lines=lines, page=found, text=text, chosen=chosen, late=late)
+    late, endless = request.GET.get("backups") == "late", request.GET.get("copies") == "endless"
+    lines, found = cafeterias_page(text=text, status=chosen, late=late, endless=endless, number=request.GET.get("page", "1"))
+    kept = {"late": late, "endless": endless, "copies_without_end": endless_copies().count()}
+    return show(request, "cafeterias", PLACE, lines=lines, page=found, text=text, chosen=chosen, **kept)
 
 
 @page(access="admin")
@@ -147,7 +148,7 @@ def keep(request: HttpRequest, cafeteria_id: int) -> HttpResponse:
     with TellRefusals(request, found.timezone):
         keep_copy(slug=found.slug, days=COPY_DAYS, by=person_of(request).email)
         flash(request, _("The copy stays for {days} days from now.").format(days=COPY_DAYS))
-    return redirect("console_cafeteria", cafeteria_id)
+    return redirect(safe_next(request, reverse("console_cafeteria", args=[cafeteria_id])))
 
 
 def _listed(request: HttpRequest, found: Cafeteria, **more: Any) -> HttpResponse:
