@@ -123,7 +123,7 @@ def answers(port: int, log: Path) -> bool:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
+    chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     assert chromium, "These tests need Chromium: make test installs it, or apt-get install chromium."
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM))

@@ -2,6 +2,7 @@
 
 import gettext
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,21 @@ def test_what_is_there_is_not_installed_again(monkeypatch: pytest.MonkeyPatch) -
     present = SystemPackage(programs=("no-such-shell", "sh"), debian=("dash",), purpose="this test")
     monkeypatch.setattr(system_packages, "PACKAGES", (present,))
     monkeypatch.setattr(system_packages, "install", pytest.fail)
+    assert system_packages.main() == 0
+
+
+def test_what_can_be_done_without_is_installed_apart_and_never_missed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[list[str]] = []
+    quicker = replace(ABSENT, debian=("quicker",), needed=False)
+    monkeypatch.setattr(system_packages, "can_install", lambda: True)
+    monkeypatch.setattr(system_packages, "install", lambda names: asked.append(list(names)))
+    monkeypatch.setattr(system_packages, "PACKAGES", (quicker, ABSENT))
+    assert system_packages.main() == 1
+    assert asked == [["no-such-browser"], ["quicker"]]
+    assert "quicker" not in capsys.readouterr().err
+    monkeypatch.setattr(system_packages, "PACKAGES", (quicker,))
     assert system_packages.main() == 0
 
 
