@@ -139,6 +139,7 @@ KEPT = (
     _("{error} {number} times in a row; {waiting} backups are on this machine only."),
     _("The backup {backup} UTC is not off-site, and its local copy cannot be used: {error}"),
     _("{number} pictures of a backup are neither in the storage nor off-site, e.g. {key}."),
+    _("At least {number} pictures of a backup are neither in the storage nor off-site, e.g. {key}."),
     _("{number} pictures were gone off-site. They are copied again."),
     _("The newest backups of {number} cafeterias are on this machine only, among them {first} UTC. See the jobs that copy them."),
     _("The backup of {slug} of {moment} UTC failed its proof: {error}"),

@@ -98,8 +98,11 @@ def copy_media(*, backup_id: UUID, step: Step = lambda _: None) -> int:
     facts = {row["sha256"]: MediaFacts(**row) for row in backup.manifest["media"] if row["sha256"] not in known}
     copied, lost, is_whole = _copy_all(backup.cafeteria_uuid, list(facts.values()), key, step)
     if lost:
-        so_far = "" if is_whole else "At least "
-        detail = f"{so_far}{len(lost)} pictures of a backup are neither in the storage nor off-site, e.g. {lost[0]}."
+        detail = (
+            f"{len(lost)} pictures of a backup are neither in the storage nor off-site, e.g. {lost[0]}."
+            if is_whole
+            else f"At least {len(lost)} pictures of a backup are neither in the storage nor off-site, e.g. {lost[0]}."
+        )
         raise_alert(kind=MISSING, cafeteria_uuid=backup.cafeteria_uuid, detail=detail)
     elif is_whole:
         resolve_alerts(kind=MISSING, cafeteria_uuid=backup.cafeteria_uuid)

@@ -32,7 +32,7 @@ def mail_reconnect(*, seller_id: int, job_id: UUID) -> bool:
 
 def _text(seller: Seller, cafeteria: Cafeteria) -> str:
     if seller.reason == Seller.Reason.LOCKED:
-        happened = _("Comanda can no longer read the permission that your Mercado Pago account has given it. Nobody else has it either.")
+        happened = _("Comanda can no longer read the permission that your Mercado Pago account has given it.")
     else:
         happened = _("Mercado Pago no longer accepts the permission that your account has given to Comanda.")
     parts = [

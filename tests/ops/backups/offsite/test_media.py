@@ -120,6 +120,7 @@ def test_very_many_lost_ones_keep_neither_their_own_nor_others_waiting(place: Pl
     """Each run has time for four of 32: what is there is copied all the same, and a run that finds nothing ends."""
     show(place, "a")
     backup = with_lost(taken(place), 30)
+    opened = {"kind": "backups.media_missing", "cafeteria_uuid": place.ref.uuid, "resolved_at": None}
     copied = runs = 0
     while copied < 2 and runs < 500:
         left, runs = iter(range(4)), runs + 1
@@ -134,8 +135,10 @@ def test_very_many_lost_ones_keep_neither_their_own_nor_others_waiting(place: Pl
     assert copied == 2
     assert (copy_media(backup_id=backup.pk, step=no_time), Job.objects.filter(kind=COPY).count()) == (0, 0)
     assert copy_media(backup_id=backup.pk) == 0
-    [alert] = Alert.objects.filter(kind="backups.media_missing", cafeteria_uuid=place.ref.uuid, resolved_at=None)
-    assert alert.detail.startswith("30 pictures")
+    assert Alert.objects.get(**opened).detail.startswith("30 pictures")
+    left = iter(range(5))
+    assert copy_media(backup_id=backup.pk, step=lambda _: None if next(left, None) is not None else no_time(0)) == 0
+    assert Alert.objects.get(**opened).detail.startswith("At least 5 pictures")
 
 
 def no_time(_fraction: float) -> None:
