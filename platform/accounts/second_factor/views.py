@@ -18,7 +18,7 @@ from core.flash import flash
 from core.identity import pages
 from core.identity.forms import CodeForm
 from core.sessions import remember_sign_in
-from core.vault import VaultLocked, seal, unseal
+from core.vault import VaultLocked, opens, seal, unseal
 
 PENDING = "second_factor"  # the session's key for the secret that no code has confirmed yet: sealed, though its owner may read it
 CODES = "accounts/second_factor/codes.html"
@@ -31,7 +31,8 @@ def second_factor(request: HttpRequest) -> HttpResponse:
     factor = SecondFactor.objects.filter(user_id=person.id).first()
     left = factor.codes.filter(used_at=None).count() if factor is not None else 0
     needed = person.is_admin and settings.ADMIN_SECOND_FACTOR
-    return render(request, "accounts/second_factor/overview.html", {"factor": factor, "left": left, "needed": needed})
+    locked = factor is not None and not opens(factor.sealed_secret)
+    return render(request, "accounts/second_factor/overview.html", {"factor": factor, "left": left, "needed": needed, "locked": locked})
 
 
 @page(access="signed_in", proof=True)

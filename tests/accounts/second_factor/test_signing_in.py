@@ -17,7 +17,7 @@ from core.identity.second_factor import HALF
 from core.sessions import SIGN_IN, SessionStore
 from core.tokens import PLATFORM
 from core.vault import new_key
-from tests.accounts.second_factor.phone import Phone, email_of, enrolled, platform
+from tests.accounts.second_factor.phone import Phone, email_of, enrolled, platform, read_phone
 from tests.world import PASSWORD, World
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +64,19 @@ def test_without_the_vaults_key_a_recovery_code_still_signs_in(world: World, set
     locked = login(world.owner_a, code=phone.code())
     assert (locked.status_code, locked.json()["code"]) == (503, "second_factor_locked")
     assert client.post("/sign-in/code?recovery=1", {"code": codes[0]}).status_code == 302
+
+
+def test_without_the_vaults_key_another_app_takes_over(world: World, settings: Settings) -> None:
+    _, codes = enrolled(world.owner_a)
+    settings.VAULT_KEYS = [new_key()]
+    client = platform()
+    give_password(client, world.owner_a)
+    assert client.post("/sign-in/code?recovery=1", {"code": codes[0]}).status_code == 302
+    assert "falta la clave que guarda su secreto" in client.get("/second-factor").content.decode()
+    other = read_phone(client.get("/second-factor/set-up").content.decode(), world.owner_a)
+    assert client.post("/second-factor/set-up", {"code": other.code()}).status_code == 200
+    assert "falta la clave" not in client.get("/second-factor").content.decode()
+    assert login(world.owner_a, code=other.fresh()).status_code == 200
 
 
 def test_half_signed_in_is_worth_nothing_else(world: World, phone: Phone) -> None:
