@@ -191,6 +191,8 @@ JOBS: Mapping[str, Words] = {
     "accounts.jobs.mail_second_factor_notice": _("Mail what changed about the second factor"),
     "accounts.jobs.mail_reset_link": _("Mail the link to a new password"),
     "shop.people.jobs.mail_reset_link": _("Mail the link to a new password"),
+    "accounts.jobs.mail_password_notice": _("Mail that a password has changed"),
+    "shop.people.jobs.mail_password_notice": _("Mail that a password has changed"),
     "ops.backups.jobs.backup": _("Back up a cafeteria"),
     "ops.backups.jobs.prove": _("Prove the newest backups"),
     "ops.backups.jobs.prove_one": _("Prove a backup"),

