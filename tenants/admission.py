@@ -117,9 +117,8 @@ class AdmissionMiddleware:
         finally:
             del self.under_way[id(request)]
             self.ended = time.monotonic()
-            if (
-                not visit.place_known
-            ):  # A cafeteria's first request here: by now it is. As somebody apart, it would stand in its own crowd's way.
+            # A cafeteria's first request here is known by now: as somebody apart, it would stand in its own crowd's way.
+            if not visit.place_known:
                 visit = visit_of(request, host, last_known(host))
             seconds = min(DEAREST, max((time.monotonic() - began) / settings.WEB_THREADS, time.thread_time() - worked))
             self.houses.charge(visit.house, seconds)
