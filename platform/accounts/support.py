@@ -14,9 +14,11 @@ from django.utils import timezone
 from accounts.errors import SupportAccessRequired
 from accounts.models import SupportAccess, SupportRequest, User
 from core.audit.actions import record
+from core.errors import NotAllowed
 from core.identity.callers import Caller
 from tenants.errors import CafeteriaNotFound
 from tenants.models import Cafeteria
+from tenants.refs import TenantRef
 
 LIVES = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 VISIT_LIFE = timedelta(hours=1)  # of one sign-in of an admin, at most: then in again from the console
@@ -69,6 +71,18 @@ def end_support(*, cafeteria_id: int, caller: Caller) -> None:
 
 
 @transaction.atomic
+def give_up_support(*, cafeteria: TenantRef, caller: Caller) -> None:
+    """An admin inside needs it no more: the owner's consent ends, and whoever is in is out with their next request. Audited.
+
+    Works inside the cafeteria's scope. Raises NotAllowed for anybody but the support: the owner has end_support.
+    """
+    if not caller.is_support:
+        raise NotAllowed
+    if SupportAccess.objects.filter(cafeteria_id=cafeteria.id, ended_at=None).update(ended_at=timezone.now()):
+        record("support.ended", actor=caller, cafeteria_uuid=cafeteria.uuid, target=cafeteria.slug)
+
+
+@transaction.atomic
 def ask_for_support(*, cafeteria_id: int, reason: str, caller: Caller) -> SupportRequest:
     """An admin asks the owner for access; while one request waits, that one. Audited. Raises CafeteriaNotFound."""
     cafeteria = Cafeteria.objects.select_for_update().filter(pk=cafeteria_id).exclude(status=Cafeteria.Status.CLOSED).first()
@@ -93,6 +107,12 @@ def check_support(cafeteria_id: int) -> datetime:
 def support_until(cafeteria_id: int) -> datetime | None:
     until: datetime | None = _valid([cafeteria_id]).values_list("expires_at", flat=True).first()
     return until
+
+
+def owner_name(cafeteria_id: int) -> str:
+    """Who can end it. Works inside the cafeteria's scope too."""
+    owner = Cafeteria.objects.filter(pk=cafeteria_id).values("owner_id")
+    return User.objects.filter(pk__in=owner).values_list("full_name", flat=True).first() or ""
 
 
 def supporter(*, user_id: int, cafeteria_id: int) -> Supporter | None:

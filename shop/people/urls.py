@@ -11,6 +11,7 @@ urlpatterns = [
     path("password/forgotten", views.forgotten_password, name="forgotten_password"),
     path("password/new", views.choose_password, name="choose_password"),
     path("enter", views.enter, name="enter"),
+    path("staff/support/end", views.give_up_support, name="give_up_support"),
     path("account", views.account, name="account"),
     path("account/password", views.change_password, name="change_password"),
     path("account/sign-out-everywhere", views.sign_out_everywhere, name="sign_out_everywhere"),

@@ -6,10 +6,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import support
 from accounts.actions import redeem_handoff
 from accounts.digests import digest
 from accounts.errors import HandoffInvalid
-from accounts.support import visit_life
 from core.doors import person_of
 from core.flash import flash
 from core.identity import pages
@@ -113,12 +113,23 @@ def enter(request: HttpRequest) -> HttpResponse:
     with request_scope(request):
         if who.support_until is not None:
             person = admit_support(full_name=who.full_name, platform_user_id=who.user_id)
-            signed_in = start_handed_off_session(person, life=visit_life(who.support_until))
+            signed_in = start_handed_off_session(person, life=support.visit_life(who.support_until))
         else:
             person = admit_owner(email=who.email, full_name=who.full_name, platform_user_id=who.user_id)
             signed_in = start_handed_off_session(person)
     remember_sign_in(request, signed_in.who)
     return HttpResponseRedirect(reverse("board"))
+
+
+@cafeteria_page(access="manager", scope=False)
+@require_POST
+def give_up_support(request: HttpRequest) -> HttpResponse:
+    """For the support itself, which is signed out by it. The owner ends it on the platform."""
+    with request_scope(request) as tenant:
+        support.give_up_support(cafeteria=tenant, caller=person_of(request))
+    answer = pages.sign_out_page(request, realm_of(request), home=reverse("sign_in"))
+    flash(request, _("The support of Comanda has no access."))
+    return answer
 
 
 def _again(request: HttpRequest) -> HttpResponse:

@@ -20,6 +20,7 @@ from tenants.models import Cafeteria
 from tenants.queries import ref_by_id
 from tenants.scope import tenant_scope
 from tests.accounts.test_pages import enter_until_the_code, follow, jars, signed_in
+from tests.shop.pages import visitor
 from tests.world import FIRST_PERSON, World
 
 PRODUCT = {"name": "Té", "category": "Bebidas", "price": "900.00"}
@@ -42,8 +43,8 @@ def bearer(world: World) -> dict[str, str]:
     return {"authorization": f"Bearer {take_token(world).json()['access_token']}"}
 
 
-def come_in(world: World) -> Client:
-    platform = signed_in(world, world.admin)
+def come_in(world: World, user_id: int | None = None) -> Client:
+    platform = signed_in(world, user_id or world.admin)
     clients = jars(world, platform)
     arrived, _ = follow(clients, platform.post(f"/home/{world.a.ref.id}/enter")["Location"])
     assert arrived.status_code == 200
@@ -150,6 +151,54 @@ def test_the_pages_say_that_it_is_here_and_it_cannot_do_what_is_the_owners(world
     follow(other, f"http://{world.a.host}/enter")
     assert "El soporte de Comanda puede entrar hasta el" in other[world.a.host].get("/staff/menu").content.decode()
     assert "data-support" not in world.b.client().get("/staff/menu").content.decode()
+
+
+def seen_by(world: World, role: str) -> str:
+    platform = {"owner": world.owner_a, "support": world.admin}
+    browser = come_in(world, platform[role]) if role in platform else visitor(world.a, role)
+    answer = browser.get("/staff/")
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_who_reads_of_it_learns_how_it_is_ended(world: World) -> None:
+    """The owner is led to where it is, a manager is told whom to ask, and the support can do it here. The others are not told of it."""
+    at_home, here = f'href="http://localhost:8000/home#support-{world.a.ref.id}"', 'action="/staff/support/end"'
+    name = User.objects.get(pk=world.owner_a).full_name
+    assert "data-support" not in seen_by(world, "owner") + seen_by(world, "manager")
+    allow(world)
+    pages = {role: seen_by(world, role) for role in ("owner", "manager", "cashier", "kitchen", "support")}
+    asked = f"Para terminarlo, hablá con {name}."
+    found = {role: (at_home in page, asked in page, here in page, "data-support" in page) for role, page in pages.items()}
+    assert found == {
+        "owner": (True, False, False, True),
+        "manager": (False, True, False, True),
+        "cashier": (False,) * 4,
+        "kitchen": (False,) * 4,
+        "support": (False, False, True, True),
+    }
+    assert f'id="support-{world.a.ref.id}"' in signed_in(world, world.owner_a).get("/home").content.decode()
+
+
+def test_the_support_ends_it_itself_and_is_out(world: World) -> None:
+    allow(world)
+    header, browser = bearer(world), come_in(world)
+    answer = browser.post("/staff/support/end", follow=True)
+    assert (answer.redirect_chain, "El soporte de Comanda no tiene acceso." in answer.text) == ([("/sign-in", 302)], True)
+    assert SupportAccess.objects.get(cafeteria_id=world.a.ref.id).ended_at is not None
+    assert [browser.get("/staff/").status_code, world.a.client().get("/api/v1/auth/me", headers=header).status_code] == [302, 401]
+    assert take_token(world).json()["code"] == "support_access_required"
+    [entry] = AuditEntry.objects.filter(cafeteria_uuid=world.a.ref.uuid, action="support.ended")
+    assert (entry.actor_kind, entry.actor_id, entry.target) == ("user", world.admin, world.a.ref.slug)
+
+
+@pytest.mark.parametrize("role", ["manager", "owner", "cashier", None])
+def test_nobody_else_ends_it_there(world: World, role: str | None) -> None:
+    allow(world)
+    browser = visitor(world.a, role)
+    answer = browser.post("/staff/support/end")
+    assert (answer.status_code, SupportAccess.objects.get(cafeteria_id=world.a.ref.id).ended_at) == (403 if role else 302, None)
+    assert not AuditEntry.objects.filter(action="support.ended").exists()
 
 
 def test_whoever_has_its_address_before_gets_nothing_of_it(world: World) -> None:
