@@ -65,7 +65,7 @@ type Step = Callable[[float], None]
 def enqueue_media_of(backup: Backup) -> None:
     """Add the job, if the backup lists a picture that is not off-site; nothing when off-site is off."""
     if is_set_up() and {row["sha256"] for row in backup.manifest["media"]} - _known(backup, bundle_keys()[0]):
-        enqueue(COPY, queue="long", backup_id=str(backup.pk))
+        enqueue("ops.backups.offsite.jobs.copy_media", queue="long", backup_id=str(backup.pk))
 
 
 def enqueue_media(*, limit: int = 50) -> int:
@@ -80,7 +80,7 @@ def enqueue_media(*, limit: int = 50) -> int:
         cursor.execute(WAITING, [bundle_keys()[0].key_id, under_way, max(0, limit - len(under_way))])
         waiting = [found for (found,) in cursor.fetchall()]
     for backup_id in waiting:
-        enqueue(COPY, queue="long", backup_id=backup_id)
+        enqueue("ops.backups.offsite.jobs.copy_media", queue="long", backup_id=backup_id)
     return len(waiting)
 
 
