@@ -130,7 +130,7 @@ def _job_of_preview(cafeteria_uuid: UUID, wanted: dict[str, Any], *, person: Cal
     before = same.values_list("id", flat=True).first()
     key = f"{name}:{value}:{before or ''}"
     with transaction.atomic():
-        job = enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, idempotency_key=key, **wanted)
+        job = enqueue(PREVIEW, queue="long", cafeteria_uuid=cafeteria_uuid, idempotency_key=key, **wanted)
         if not AuditEntry.objects.filter(cafeteria_uuid=cafeteria_uuid, action="restore.previewed", data__job=str(job.pk)).exists():
             record("restore.previewed", actor=person, cafeteria_uuid=cafeteria_uuid, target=value, label=by, job=str(job.pk))
     return job
