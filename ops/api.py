@@ -147,7 +147,7 @@ def take_backup(request: HttpRequest, business_id: Id) -> Status[dict[str, Any]]
 )
 def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[dict[str, Any]]:
     """Goes back to a backup or to any moment of the archive, as a job;
-    with `preview` it only finds out what would change, which is the job's result then; while that is found out already, it is the same job.
+    with `preview` it only finds out what would change, which is the job's result then.
 
     With `as` it makes a copy under a new address instead, and leaves this cafeteria alone.
     """
@@ -164,8 +164,7 @@ def restore(request: HttpRequest, business_id: Id, body: RestoreIn) -> Status[di
     if "keep_days" in body.model_fields_set:
         raise KeepDaysOfACopy
     if body.preview:
-        previewed = start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, at=body.at, person=caller_of(request))
-        return Status(202, {"job_id": previewed.pk})
+        return Status(202, {"job_id": start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, at=body.at).pk})
     started = start_restore(cafeteria_uuid=cafeteria.uuid, backup_id=body.backup_id, at=body.at, parts=tuple(body.parts), by=by)
     return Status(202, {"job_id": started.job_id})
 

@@ -81,7 +81,13 @@ def request_preview(*, cafeteria: Cafeteria, backup_id: UUID | None, at: datetim
     Raises BackupsNotSetUp, BackupNotFound, OutsideWindow and the like.
     """
     bundle_keys()
-    return start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=backup_id, at=at, person=person)
+    wanted = {"arguments__backup_id": str(backup_id)} if at is None else {"arguments__at": at.isoformat()}
+    same = Job.objects.filter(kind="ops.restores.jobs.preview", cafeteria_uuid=cafeteria.uuid, state__in=ACTIVE, **wanted)
+    if (under_way := same.first()) is not None:
+        return under_way
+    job = start_preview(cafeteria_uuid=cafeteria.uuid, backup_id=backup_id, at=at)  # May ask the off-site storage: in no transaction.
+    record("restore.previewed", actor=person, cafeteria_uuid=cafeteria.uuid, target=at.isoformat() if at else str(backup_id))
+    return job
 
 
 def request_undo(*, restore_id: UUID, person: Caller) -> Job:

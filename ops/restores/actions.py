@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,10 @@ from django.utils import timezone
 
 from core.alerts.actions import raise_alert, resolve_alerts
 from core.audit.actions import record
-from core.audit.models import AuditEntry
 from core.errors import AppError
-from core.identity.callers import Caller
 from core.jobs import enqueue
 from core.jobs.errors import JobCancelled
-from core.jobs.models import ENDED, Job
+from core.jobs.models import Job
 from ops.archive.moments import check_moment
 from ops.backups.actions import backup_by_id, schema_of, take_backup
 from ops.backups.bundles.data import Manifest
@@ -48,7 +46,6 @@ EXCHANGE_ATTEMPTS = 5
 NOT_ENDED = "restores.not_ended"
 MONEY_WITHIN = timedelta(minutes=15)  # An undo whose money is not back by then has nobody any more who goes on with it.
 PARTS = ("database", "files")
-PREVIEW = "ops.restores.jobs.preview"
 # A business day's numbers are not given twice, whichever way it goes.
 KEEP_COUNTERS = """INSERT INTO {side}.shop_daycounter AS d (day, newest) SELECT day, newest FROM {live}.shop_daycounter
     ON CONFLICT (day) DO UPDATE SET newest = greatest(d.newest, excluded.newest)"""
@@ -103,37 +100,15 @@ def start_restore(
     return restore
 
 
-def start_preview(
-    *, cafeteria_uuid: UUID, backup_id: UUID | None = None, at: datetime | None = None, person: Caller | None = None, by: str = ""
-) -> Job:
-    """The job that finds out what going back to a backup or a moment would change. As start_restore, but beside one.
-
-    While one is under way for the same, that one, also for those who ask at the same instant. Audited once a job, with who asked for it.
-    """
+def start_preview(*, cafeteria_uuid: UUID, backup_id: UUID | None = None, at: datetime | None = None) -> Job:
+    """The job that finds out what going back to a backup or a moment would change. As start_restore, but beside one."""
     schema_of(ref_by_uuid(cafeteria_uuid))
     if at is not None:
-        at = at.astimezone(UTC)  # The same moment by another clock is the same preview.
         check_moment(at)
-        wanted: dict[str, Any] = {"at": at.isoformat()}
-    else:
-        assert backup_id is not None
-        wanted = {"backup_id": str(backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid).pk)}
-    return _job_of_preview(cafeteria_uuid, wanted, person=person, by=by)
-
-
-def _job_of_preview(cafeteria_uuid: UUID, wanted: dict[str, Any], *, person: Caller | None, by: str) -> Job:
-    ((name, value),) = wanted.items()
-    same = Job.objects.filter(kind=PREVIEW, cafeteria_uuid=cafeteria_uuid, **{f"arguments__{name}": value}).order_by("-id")
-    if (under_way := same.exclude(state__in=ENDED).filter(cancel_requested=False).first()) is not None:
-        return under_way
-    # Nobody sees the job of somebody who asks just now, but both see the same one before it: their key is the same, and so is their job.
-    before = same.values_list("id", flat=True).first()
-    key = f"{name}:{value}:{before or ''}"
-    with transaction.atomic():
-        job = enqueue(PREVIEW, queue="long", cafeteria_uuid=cafeteria_uuid, idempotency_key=key, **wanted)
-        if not AuditEntry.objects.filter(cafeteria_uuid=cafeteria_uuid, action="restore.previewed", data__job=str(job.pk)).exists():
-            record("restore.previewed", actor=person, cafeteria_uuid=cafeteria_uuid, target=value, label=by, job=str(job.pk))
-    return job
+        return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, at=at.isoformat())
+    assert backup_id is not None
+    backup = backup_by_id(backup_id, cafeteria_uuid=cafeteria_uuid)
+    return enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=cafeteria_uuid, backup_id=str(backup.pk))
 
 
 def start_undo(*, restore_id: UUID, by: str) -> Job:

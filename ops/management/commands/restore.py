@@ -161,7 +161,7 @@ class Command(BaseCommand):
     def _preview(self, ref: TenantRef, source: dict[str, Any]) -> None:
         what, claim = f"Preview of {ref.slug}", None
         if "file" not in source:
-            job = start_preview(cafeteria_uuid=ref.uuid, **source, by=BY)
+            job = start_preview(cafeteria_uuid=ref.uuid, **source)
         else:
             claim, job = kept_here(
                 lambda: enqueue("ops.restores.jobs.preview", queue="long", cafeteria_uuid=ref.uuid, **source),
