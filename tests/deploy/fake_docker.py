@@ -3,19 +3,19 @@
 It knows the options that docker and its compose plugin have of those that are asked for, the compose file's services, which images there
 are and which containers run, and fails as they do: a command in a container that does not run, an image that nobody has built, an option or
 a service that is not there. What a container does inside, it cannot know. Notes each call; fails, hangs or kills the script that asks as
-the files beside it say.
+the files beside it say. A deploy calls it dozens of times: it imports next to nothing, and what it keeps are Python's literals.
 """
 
-import json
 import os
-import re
-import signal
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
-HERE = Path(os.environ["FAKE"])
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+HERE = os.environ["FAKE"]
+KILL = 9
 WITH_VALUE = {"--env-file", "--file", "--profile", "--wait-timeout", "--signal", "--since"}
 WITH_VALUE |= {"--tag", "--target", "--build-arg", "--network", "--format", "--filter"}
 # What is asked for, with the options that it has there.
@@ -49,23 +49,36 @@ class Refused(Exception):
         self.code = code
 
 
+def text(name: str) -> str:
+    """Of a file beside it; empty where there is none."""
+    try:
+        with open(f"{HERE}/{name}") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
 class Engine:
     """What is built and what runs, kept from call to call. Each method is a command of docker's or compose's."""
 
     def __init__(self) -> None:
-        self.path = HERE / "engine.json"
-        found = json.loads(self.path.read_text()) if self.path.exists() else {}
+        found = eval(text("engine") or "{}")
         self.images: list[str] = found.get("images", [])
         self.running: dict[str, list[Any]] = found.get("running", {})  # service -> [image, how many containers it has had]
-        self.services: dict[str, str] = json.loads((HERE / "services.json").read_text())
+        self.services: dict[str, str] = eval(text("services"))
 
     def save(self) -> None:
-        self.path.write_text(json.dumps({"images": self.images, "running": self.running}))
+        with open(f"{HERE}/engine", "w") as file:
+            file.write(repr({"images": self.images, "running": self.running}))
 
     def image_of(self, service: str) -> str:
         if service not in self.services:
             raise Refused(f"no such service: {service}")
-        image = re.sub(r"\$\{(\w+)[^}]*\}", lambda found: os.environ.get(found[1], "pinned"), self.services[service])
+        image = self.services[service]
+        while "${" in image:
+            before, _, rest = image.partition("${")
+            variable, _, after = rest.partition("}")
+            image = before + os.environ.get(variable.partition(":")[0], "pinned") + after
         if image.startswith("comanda") and image not in self.images:
             raise Refused(f"pull access denied for {image}, repository does not exist")
         return image
@@ -125,14 +138,13 @@ class Engine:
 
     def docker_inspect(self, containers: list[str], _options: list[str]) -> None:
         """Its start is the same as long as it stays up."""
-        path = HERE / "restarts"
         for container in containers:
-            again = path.exists() and path.read_text() == container.rpartition("-")[0]
+            again = text("restarts") == container.rpartition("-")[0]
             say(f"/{container} {time.monotonic() if again else 0}")
 
 
-def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def parts(arguments: list[str], known: set[str]) -> tuple[list[str], list[str]]:
@@ -164,27 +176,27 @@ def docker(engine: Engine, words: list[str]) -> None:
 
 
 def kill_who_asks(call: int, when: str) -> None:
-    path = HERE / "die"
-    if path.exists() and path.read_text() == f"{call} {when}":
-        path.unlink()
-        os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)
+    if text("die") == f"{call} {when}":
+        os.unlink(f"{HERE}/die")
+        os.killpg(os.getpgid(os.getppid()), KILL)
 
 
 def main() -> None:
     words = sys.argv[1:]
-    call = " ".join(words)
+    call, name = " ".join(words), os.path.basename(sys.argv[0])
     release = os.environ.get("COMANDA_RELEASE", "")
-    with (HERE / "calls").open("a") as calls:
-        calls.write(json.dumps([release, Path(sys.argv[0]).name, call]) + "\n")
-    number = len((HERE / "calls").read_text().splitlines())
+    with open(f"{HERE}/calls", "a") as calls:
+        calls.write(f"{(release, name, call)!r}\n")
+    number = len(text("calls").splitlines())
     kill_who_asks(number, "before")
-    if (HERE / "hang").exists() and (HERE / "hang").read_text() in call:
+    hanging = text("hang")
+    if hanging and hanging in call:
         time.sleep(60)
-    for line in (HERE / "fail").read_text().splitlines() if (HERE / "fail").exists() else ():
+    for line in text("fail").splitlines():
         of, _, part = line.partition(" ")
         if part in call and of in {"*", release}:
             sys.exit("as the test wants")
-    if Path(sys.argv[0]).name == "docker":
+    if name == "docker":
         engine = Engine()
         try:
             docker(engine, words)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from ast import literal_eval
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Server:
     def calls(self) -> list[tuple[str, str]]:
         """(release, what was asked), without the words that are in each."""
         path = self.fake / "calls"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = [literal_eval(line) for line in path.read_text().splitlines()] if path.exists() else []
         files = "compose --env-file deploy/staging.env --env-file deploy/images.env --file docker-compose.staging.yml "
         return [(release, (call if name == "docker" else f"{name} {call}").replace(files, "")) for release, name, call in lines]
 
@@ -65,12 +66,12 @@ class Server:
         return self.noted("current")
 
     def engine(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.fake / "engine.json").read_text())
+        found: dict[str, Any] = literal_eval((self.fake / "engine").read_text())
         return found
 
     def kept(self) -> dict[Path, str]:
         """What a deploy goes by: the script's notes, and what the engine has."""
-        return {path: path.read_text() for path in (*(self.folder / "deploy" / "state").iterdir(), self.fake / "engine.json")}
+        return {path: path.read_text() for path in (*(self.folder / "deploy" / "state").iterdir(), self.fake / "engine")}
 
     def put_back(self, kept: dict[Path, str]) -> None:
         for path in self.kept():
@@ -144,7 +145,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (fake / program).write_text(f"#!{sys.executable} -SEs\nimport fake_docker\nfake_docker.main()\n")
         (fake / program).chmod(0o755)
     images = {name: service["image"] for name, service in services().items()}
-    (fake / "services.json").write_text(json.dumps(images))
+    (fake / "services").write_text(repr(images))
     example = (folder / "deploy" / "staging.env.example").read_text()
     (folder / "deploy" / "staging.env").write_text(example.replace("ACME_EMAIL=", "ACME_EMAIL=ops@comanda.example"))
     server = Server(folder=folder, fake=fake)

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from ops.archive.moments import folder_of_settings
 from ops.archive.source import source_of_settings
 from tests.ops.archive.deaths import ArchiveDeaths
-from tests.processes import committed_queue, manage
+from tests.processes import UNMEASURED, committed_queue, manage
 from tests.world import World
 
 
@@ -25,7 +25,7 @@ def deaths(committed_world: World, settings: Settings, tmp_path: Path) -> Iterat
             place=committed_world.a,
             folder=folder_of_settings(),
             source=source,
-            keeper=lambda: manage("archive", data_folder=tmp_path, **env),
+            keeper=lambda: manage("archive", data_folder=tmp_path, **UNMEASURED, **env),
         )
     with source.connected() as cursor:
         query = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"

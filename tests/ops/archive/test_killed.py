@@ -17,7 +17,7 @@ from ops.archive.source import Source
 from ops.backups.models import Backup
 from tests.ops.archive.deaths import running_below
 from tests.ops.archive.test_moments import contents, is_swept, now, write
-from tests.processes import manage, wait_for
+from tests.processes import UNMEASURED, manage, wait_for
 from tests.world import Place
 
 
@@ -32,7 +32,7 @@ def test_a_recovery_is_killed(place: Place, archive: Folder, source: Source, tmp
     env = {"ARCHIVE_FOLDER": str(archive.root), "BACKUP_FOLDER": str(tmp_path / "backups"), "ARCHIVE_SLOT": source.slot}
     command = ("restore", place.ref.slug, "--at", at.isoformat(), "--preview")
     for seconds in (0.0, 0.4, 0.9):  # after the scratch folder is there
-        with manage(*command, data_folder=tmp_path, **env) as process:
+        with manage(*command, data_folder=tmp_path, **UNMEASURED, **env) as process:
             wait_for(lambda: list(archive.scratch.iterdir()) or process.poll() is not None, seconds=60)
             time.sleep(seconds)
         wait_for(lambda: is_swept_after_a_sweep(archive))  # A child of the dead one may still be writing.
@@ -45,7 +45,7 @@ def test_a_recovery_is_killed(place: Place, archive: Folder, source: Source, tmp
 def test_a_base_is_killed(place: Place, archive: Folder, source: Source, tmp_path: Path) -> None:
     before = [card.label for card in archive.cards()]
     env = {"ARCHIVE_FOLDER": str(archive.root), "ARCHIVE_SLOT": source.slot}
-    with manage("archive_base", "--full", data_folder=tmp_path, **env) as process:
+    with manage("archive_base", "--full", data_folder=tmp_path, **UNMEASURED, **env) as process:
         wait_for(lambda: list((archive.root / "part").iterdir()) or process.poll() is not None, seconds=60)
     if process.returncode < 0:
         assert [card.label for card in archive.cards()] == before

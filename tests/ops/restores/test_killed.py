@@ -29,7 +29,7 @@ from tenants.provisioning.heads import current_head
 from tenants.queries import ref_by_uuid
 from tenants.scope import tenant_scope
 from tests.ops.backups.bundles import written_bundle
-from tests.processes import committed_queue, manage, wait_for
+from tests.processes import UNMEASURED, committed_queue, manage, wait_for
 from tests.world import Place, World
 
 
@@ -103,7 +103,7 @@ def test_the_process_is_killed(place: Place, backup: Backup, tmp_path: Path) -> 
     chance = random.Random(11)
     for _ in range(4):
         env = {"BACKUP_FOLDER": str(tmp_path / "backups")}
-        with manage("restore", place.ref.slug, "--backup", str(backup.pk), "--force", data_folder=tmp_path, **env) as process:
+        with manage("restore", place.ref.slug, "--backup", str(backup.pk), "--force", data_folder=tmp_path, **UNMEASURED, **env) as process:
             while (
                 not Restore.objects.filter(cafeteria_uuid=place.ref.uuid, phase__in=("waiting", "built")).exists()
                 and process.poll() is None
