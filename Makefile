@@ -79,7 +79,7 @@ ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 4; tests=$$?; $(BIN)/coverage combine --quiet; $(BIN)/coverage report && exit $$tests
+	@$(BIN)/coverage run -m pytest -n 4 --dist worksteal; tests=$$?; $(BIN)/coverage combine --quiet; $(BIN)/coverage report && exit $$tests
 endif
 
 check: setup
