@@ -13,6 +13,9 @@ from tests.passwords import make_cheap
 from tests.payments.application import point_to
 from tests.world import World, build_world, drop_world, unique_slugs
 
+# They ask a platform that serves: tests/deploy/test_stack.py runs them against the stack, `make smoke` against any other.
+collect_ignore = ["smoke"]
+
 
 def pytest_configure() -> None:
     # Pages in the tests name their assets plainly; tests in a browser collect them and start the real server.

@@ -62,7 +62,7 @@ class Unavailable(AppError):
 
 
 class GotInTheWay(AppError):
-    """Somebody else changed the same thing at that moment. Nothing was changed here; please try again."""
+    """Somebody else changed the same thing at that moment. Try again; an order or a payment with the same Idempotency-Key."""
 
     code = "try_again"
     status = 503

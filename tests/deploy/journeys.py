@@ -72,7 +72,14 @@ def admin_looks(stack: Stack, email: str) -> Visitor:
 
 def smoke(stack: Stack, **more: str) -> subprocess.CompletedProcess[str]:
     """As its own container: nothing of the product's, and pytest's configuration of its own."""
-    given = {"SMOKE_URL": stack.url, "SMOKE_CONNECT": stack.front, "SMOKE_CA": str(stack.authority), "SMOKE_RELEASE": "by-hand", **more}
+    given = {
+        "SMOKE_URL": stack.url,
+        "SMOKE_CONNECT": stack.front,
+        "SMOKE_CONNECT_HTTP": f"{stack.address('proxy')}:8080",
+        "SMOKE_CA": str(stack.authority),
+        "SMOKE_RELEASE": "by-hand",
+        **more,
+    }
     return subprocess.run(
         (sys.executable, *("-m", "pytest", "-c", "tests/smoke/pytest.ini", "tests/smoke", "-rs")),
         cwd=REPOSITORY,

@@ -1,4 +1,5 @@
-"""HTTP to any of the platform's hosts, also before DNS leads there: SMOKE_CONNECT=192.0.2.7:443 goes to that address whatever the host.
+"""HTTP to any of the platform's hosts, also before DNS leads there: SMOKE_CONNECT=192.0.2.7:443 goes to that address whatever the host,
+without TLS to SMOKE_CONNECT_HTTP, or port 80 of the same.
 
 Knows nothing of the product: it runs beside it, from an image of its own.
 """
@@ -35,7 +36,7 @@ class ConnectTo(HTTPAdapter):
             del request.headers["Host"]
 
 
-def session(connect: str = "", *, verify: str | bool = True) -> requests.Session:
+def session(connect: str = "", *, plain: str = "", verify: str | bool = True) -> requests.Session:
     made = requests.Session()
     # As browsers have it: a cookie without a domain is the host's alone, and not of what is below it.
     made.cookies.set_policy(DefaultCookiePolicy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain))
@@ -43,6 +44,6 @@ def session(connect: str = "", *, verify: str | bool = True) -> requests.Session
     made.headers["User-Agent"] = "comanda-smoke"
     if connect:
         made.trust_env = False
-        for scheme in ("http://", "https://"):
-            made.mount(scheme, ConnectTo(connect))
+        made.mount("https://", ConnectTo(connect))
+        made.mount("http://", ConnectTo(plain or f"{connect.rpartition(':')[0]}:80"))
     return made

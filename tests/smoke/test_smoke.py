@@ -1,8 +1,9 @@
 """A platform that serves, asked from outside: SMOKE_URL=https://comanda.example make smoke.
 
 SMOKE_CAFETERIA names the cafeteria at which one order is placed and cancelled again (manage.py open_smoke_cafeteria); SMOKE_CONNECT an
-address to go to whatever the host, before DNS leads there; SMOKE_CA the authority of its certificate, when no browser knows it;
-SMOKE_RELEASE which release it should be; SMOKE_SECONDS how long an answer may take (2).
+address to go to whatever the host, before DNS leads there, and SMOKE_CONNECT_HTTP the same without TLS (else port 80 of it); SMOKE_CA the
+authority of its certificate, when no browser knows it; SMOKE_RELEASE which release it should be; SMOKE_SECONDS how long an answer may
+take (2).
 """
 
 import os
@@ -22,7 +23,8 @@ SLUG = os.environ.get("SMOKE_CAFETERIA", "smoke")
 SECONDS = float(os.environ.get("SMOKE_SECONDS", "2"))
 ORIGIN = "https://somewhere-else.example"
 
-pytestmark = pytest.mark.skipif(not URL, reason="SMOKE_URL is not set: it says which platform to ask")
+if not URL:  # Nothing was asked: that must not look like a platform that is well.
+    pytest.exit("SMOKE_URL says which platform to ask: SMOKE_URL=https://comanda.example make smoke", returncode=2)
 
 
 def site() -> str:
@@ -32,7 +34,8 @@ def site() -> str:
 
 @pytest.fixture
 def http() -> Iterator[requests.Session]:
-    with session(os.environ.get("SMOKE_CONNECT", ""), verify=os.environ.get("SMOKE_CA") or True) as made:
+    connect, plain = os.environ.get("SMOKE_CONNECT", ""), os.environ.get("SMOKE_CONNECT_HTTP", "")
+    with session(connect, plain=plain, verify=os.environ.get("SMOKE_CA") or True) as made:
         yield made
 
 
@@ -57,9 +60,11 @@ def test_what_is_for_machines_behind_the_proxy_stays_there(http: requests.Sessio
 
 
 def test_plain_http_is_sent_on_to_https(http: requests.Session) -> None:
-    if urlsplit(URL).port or os.environ.get("SMOKE_CONNECT") or not URL.startswith("https://"):
-        pytest.skip("only where http and https have their own ports")
-    response = http.get(URL.replace("https://", "http://", 1), timeout=30, allow_redirects=False)
+    host = urlsplit(URL).hostname
+    if not URL.startswith("https://"):
+        assert host in {"localhost", "127.0.0.1"}, f"{URL} is served without TLS, and not to this machine alone."
+        return
+    response = http.get(f"http://{host}/", timeout=30, allow_redirects=False)
     assert response.status_code in {301, 308}
     assert response.headers["Location"].startswith("https://")
 
